@@ -1,0 +1,214 @@
+/* The one shape of every provider plug-in (stt, llm, tts; cloud socket, HTTP request or local
+ * engine alike): a pure step function over its own state.
+ *
+ *     actor ── input ──▶ ops->step(state, input, now) ── intents ──▶ actor
+ *
+ * The actor (stt, llm, tts) owns the socket, the request, the clock, the retries and the lane; a
+ * provider owns nothing but `state_bytes` of memory, reads no clock, does no I/O, keeps no global.
+ * So it is fuzzed, replayed from transcripts and simulated by feeding it inputs. Adding one is one
+ * .c file and one line in providers.def. Shard threads; only the `job_*` members run on a lane.
+ */
+#ifndef PROVIDER_PROVIDER_H
+#define PROVIDER_PROVIDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/reason.h"
+
+enum provider_kind { PROVIDER_STT, PROVIDER_LLM, PROVIDER_TTS };
+
+/* What an agent file says of a provider; every member borrowed, alive as long as the call (the
+ * agent document is immutable). Settings a provider does not know are refused when the agent is
+ * loaded (ops->check). */
+struct provider_setting {
+    const char *key;
+    const char *value;
+};
+
+struct provider_config {
+    const char *agent;    /* name of the agent */
+    const char *language; /* "en" */
+    const char *voice;    /* tts */
+    const char *model;
+    const char *prompt;   /* llm: system prompt, or "" */
+    const char *data_dir; /* where the product's data lies (grammars, models) */
+    const char *folder;   /* where the agent file lies: relative file settings start here */
+    double temperature;
+    double speed; /* tts: 1.0 is normal */
+    const struct provider_setting *settings;
+    size_t setting_count;
+};
+
+/* The value of a setting, or `fallback`. */
+const char *provider_setting(const struct provider_config *config, const char *key,
+                             const char *fallback);
+
+/* ---- inputs ---- */
+enum provider_input_kind {
+    /* from the actor */
+    INPUT_START,  /* first input: config is valid from here on */
+    INPUT_AUDIO,  /* stt: data is PCM16 mono at ops->rate_hz, any whole number of samples */
+    INPUT_SPEECH, /* stt: VAD says speech starts (flag 1) or pauses (flag 0) */
+    INPUT_FINISH, /* stt: the utterance `epoch` is over, give its final; tts: text of epoch is all in */
+    INPUT_TEXT,   /* tts: data is one clause of `epoch` to speak */
+    INPUT_TURN,   /* llm: answer this (turn below) as `epoch` */
+    INPUT_COMMIT, /* llm: the answer of `epoch` is being spoken: what it changed in the dialogue stays */
+    INPUT_CANCEL, /* drop all of `epoch`; an llm forgets an uncommitted turn */
+    INPUT_STOP,   /* last input: nothing may follow, no intent but CLOSE is heeded */
+    /* from the world, answering CONNECT, REQUEST, JOB or deadline() */
+    INPUT_OPENED,  /* the socket is up */
+    INPUT_BYTES,   /* one whole WebSocket message (flag 1: text, 0: binary) */
+    INPUT_STATUS,  /* the HTTP response began: status */
+    INPUT_CHUNK,   /* part of the HTTP response's body */
+    INPUT_END,     /* the HTTP response is complete */
+    INPUT_CLOSED,  /* the socket or request ended too early: status is the close code, HTTP status or 0 */
+    INPUT_JOB,     /* a lane job of this provider emitted this: flag is the job's own tag */
+    INPUT_TIMER,   /* deadline() has passed */
+};
+
+/* Who speaks to an llm. */
+enum turn_kind {
+    TURN_HEARD,      /* text: what the caller said */
+    TURN_KEYS,       /* text: digits pressed, for instance "1" or "0412#" */
+    TURN_SILENCE,    /* the caller said nothing for the agent's patience */
+    TURN_UNCLEAR,    /* the caller spoke but nothing was understood */
+    TURN_TOOL,       /* text: JSON result of the tool call `tool_id` */
+};
+
+struct provider_line { /* one line of the conversation as the caller heard it */
+    bool agent;        /* else the caller */
+    struct slice text;
+};
+
+struct provider_turn {
+    enum turn_kind kind;
+    struct slice text;
+    uint32_t tool_id;                    /* TURN_TOOL */
+    uint8_t confidence;                  /* TURN_HEARD: percent, 100 if the stt does not say */
+    const struct provider_line *history; /* oldest first, cut to what was heard, without this turn */
+    size_t history_count;
+};
+
+struct provider_input {
+    enum provider_input_kind kind;
+    uint32_t epoch; /* which utterance or answer this belongs to; grows by one per turn */
+    uint32_t flag;
+    int32_t status;
+    struct slice data;
+    const struct provider_config *config; /* always set */
+    const struct provider_turn *turn;     /* INPUT_TURN */
+};
+
+/* ---- intents ---- */
+enum provider_intent_kind {
+    INTENT_CONNECT, /* open a WebSocket: data is the URL, head the extra header lines */
+    INTENT_REQUEST, /* one HTTP request: data is the URL, head the header lines, body the body */
+    INTENT_SEND,    /* to the socket: body (flag 1: text, 0: binary) */
+    INTENT_JOB,     /* to this call's speech lane session: body, flag is the job's own tag */
+    INTENT_EVENT,   /* to the call: event below */
+    INTENT_CLOSE,   /* close the socket or cancel the request */
+};
+
+enum provider_event_kind {
+    /* stt */
+    EVENT_PARTIAL, /* text so far; flag EVENT_COMPLETE when it already is a whole sentence */
+    EVENT_FINAL,   /* text of utterance `epoch`, may be empty; confidence in percent */
+    /* llm */
+    EVENT_UNDERSTOOD, /* text: JSON {"intent":..,"slots":{..}}; how the turn was read, for the log */
+    EVENT_TEXT,       /* text: next piece of the answer, spaces included */
+    EVENT_TOOL,       /* text: JSON {"name":..,"arguments":{..}}; tool_id names it */
+    EVENT_HANG_UP,    /* end the call once what was said has been heard */
+    EVENT_DONE,       /* the answer of `epoch` is complete */
+    /* tts */
+    EVENT_AUDIO,  /* text.at is PCM16 mono at ops->rate_hz */
+    EVENT_SPOKEN, /* every sample of the clause (INPUT_TEXT) that was first in line is out */
+    /* all */
+    EVENT_FAILED, /* this epoch failed: status; flag EVENT_FATAL when a retry cannot help */
+};
+
+#define EVENT_COMPLETE 1u
+#define EVENT_FATAL    1u
+
+struct provider_intent {
+    enum provider_intent_kind kind;
+    enum provider_event_kind event;
+    uint32_t epoch;
+    uint32_t flag;
+    uint32_t tool_id;
+    int32_t status;
+    uint8_t confidence;
+    struct slice data; /* slices lie in the intents' own bytes, or are borrowed from the input */
+    struct slice head;
+    struct slice body;
+    struct slice text;
+};
+
+#define INTENTS_MAX       32
+#define INTENT_BYTES_MAX  32768
+
+/* Where a step puts its intents: bounded, cleared by the actor before each step. More than fit sets
+ * `bad`; the actor then fails the provider with a reason. */
+struct intents {
+    struct provider_intent list[INTENTS_MAX];
+    size_t count;
+    bool bad;
+    struct builder bytes;
+    uint8_t store[INTENT_BYTES_MAX];
+};
+
+void intents_init(struct intents *out);
+/* The next intent, zeroed but for its kind, or a scratch one when the list is full. Never NULL. */
+struct provider_intent *intents_add(struct intents *out, enum provider_intent_kind kind);
+/* Adds an event whose text is copied. */
+struct provider_intent *intents_event(struct intents *out, enum provider_event_kind event,
+                                      uint32_t epoch, struct slice text);
+/* Copies bytes into the intents' own store; an empty slice and `bad` when full. */
+struct slice intents_copy(struct intents *out, struct slice bytes);
+
+/* ---- lane jobs of local engines ---- */
+
+/* What a running job may do besides computing; given by the lane, valid during the run. */
+struct job_port {
+    /* Sends bytes back as INPUT_JOB with this tag. Waits for room if the shard is behind (a lane may
+     * wait, a shard never does). Returns false when the job was cancelled: stop and return. */
+    bool (*emit)(struct job_port *port, uint32_t tag, struct slice bytes);
+    /* True when a cancel of this session is waiting: poll it between pieces of long work. */
+    bool (*cancelled)(struct job_port *port);
+};
+
+struct provider_ops {
+    const char *name; /* as agents write it: "pocketsphinx" */
+    enum provider_kind kind;
+    const char *summary;  /* one line for --list-providers */
+    const char *settings; /* names of the settings it knows, space-separated */
+    uint32_t rate_hz;     /* stt: what it wants; tts: what it gives; llm: 0 */
+    size_t state_bytes;   /* pointer-free or not, it dies with the actor without a destructor */
+
+    /* Boot and agent load, control thread: is this configuration usable (files, keys)? 0 or -errno;
+     * `why` gets one clear sentence naming the file or setting. */
+    int (*check)(const struct provider_config *config, char *why, size_t why_bytes);
+    /* One input in, intents out; `now_ns` monotonic. Bounded work: well under 1 ms. */
+    void (*step)(void *state, const struct provider_input *input, int64_t now_ns,
+                 struct intents *out);
+    /* When it wants INPUT_TIMER, or NEVER_NS; asked after each step. NULL: never. */
+    int64_t (*deadline)(const void *state);
+
+    /* Local engines only, all three or none. A session belongs to one call and one lane thread: its
+     * jobs run one at a time, in the order they were sent. */
+    size_t session_bytes;
+    /* Opens a session (zeroed memory of session_bytes). 0 or -errno and one sentence. */
+    int (*job_open)(void *session, const struct provider_config *config, char *why,
+                    size_t why_bytes);
+    void (*job_run)(void *session, uint32_t tag, struct slice body, struct job_port *port);
+    void (*job_close)(void *session);
+};
+
+/* By name and kind, from providers.def; NULL if there is none. */
+const struct provider_ops *provider_find(enum provider_kind kind, const char *name);
+/* The i-th of all, NULL beyond the last: for --list-providers. */
+const struct provider_ops *provider_at(size_t i);
+
+#endif
