@@ -11,8 +11,8 @@
 #define NS_PER_MS INT64_C(1000000)
 #define NS_PER_S  INT64_C(1000000000)
 
-#define MS(n)      ((int64_t)(n) * NS_PER_MS)
-#define SECONDS(n) ((int64_t)(n) * NS_PER_S)
+#define MS(n)      ((int64_t)(n)*NS_PER_MS)
+#define SECONDS(n) ((int64_t)(n)*NS_PER_S)
 
 /* A deadline that never comes. */
 #define NEVER_NS INT64_MAX

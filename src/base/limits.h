@@ -4,18 +4,18 @@
 #define BASE_LIMITS_H
 
 /* ---- structure ---- */
-#define SHARDS_MAX       64    /* hosts of actors: shards, control, lanes; boot refuses more */
-#define FRAME_DATA_BYTES 960   /* 20 ms of 24 kHz PCM16, or one packet, or a piece of text */
-#define MSG_BODY_BYTES   96    /* longer things travel as a chain of frames */
+#define SHARDS_MAX       64  /* hosts of actors: shards, control, lanes; boot refuses more */
+#define FRAME_DATA_BYTES 960 /* 20 ms of 24 kHz PCM16, or one packet, or a piece of text */
+#define MSG_BODY_BYTES   96  /* longer things travel as a chain of frames */
 #define TICK_NS          2000000
-#define SLOTS_PER_FRAME  10    /* calls are spread over ten 2 ms slots of the 20 ms period */
+#define SLOTS_PER_FRAME  10 /* calls are spread over ten 2 ms slots of the 20 ms period */
 
 /* ---- queues ---- */
-#define LOCAL_QUEUE_MAX  16384 /* messages waiting inside a shard; full: the sender is told */
-#define RING_BYTES       16384 /* one direction of one mailbox ring; full: outbox, then the call ends */
-#define OUTBOX_MAX       64    /* control messages of one host waiting for a ring to drain */
-#define LOG_RING_BYTES   262144 /* per thread; full: the line is dropped and counted */
-#define LOG_LINE_MAX     2048  /* longer lines are cut, marked "cut":true */
+#define LOCAL_QUEUE_MAX 16384 /* messages waiting inside a shard; full: the sender is told */
+#define RING_BYTES      16384 /* one direction of one mailbox ring; full: outbox, then the call ends */
+#define OUTBOX_MAX      64    /* control messages of one host waiting for a ring to drain */
+#define LOG_RING_BYTES  262144 /* per thread; full: the line is dropped and counted */
+#define LOG_LINE_MAX    2048   /* longer lines are cut, marked "cut":true */
 
 /* ---- unauthenticated peers ---- */
 #define PEER_UNKNOWN_NS        5000000000 /* who has not said who it is by then is closed */
@@ -26,9 +26,9 @@
 
 /* ---- media sockets ---- */
 #define WS_MESSAGE_BYTES_MAX 65536 /* a media message; beyond: close 1009 */
-#define WS_SEND_QUEUE_MAX    64    /* frames waiting in one socket; beyond: the slow peer is closed */
+#define WS_SEND_QUEUE_MAX    64 /* frames waiting in one socket; beyond: the slow peer is closed */
 #define RTP_PACKET_BYTES_MAX 1500
-#define DTMF_DIGITS_MAX      32    /* waiting digits of one call; beyond: newest dropped */
+#define DTMF_DIGITS_MAX      32 /* waiting digits of one call; beyond: newest dropped */
 
 /* ---- text ---- */
 #define NAME_MAX_BYTES       100  /* agent, voice, provider names */

@@ -1,7 +1,8 @@
 /* JSON lines on stdout: timestamp, level, service, message, call_id, agent_id and the fields given.
  * A line is composed on the caller's stack, copied into a ring of the calling thread and written by
  * one writer thread, so logging never blocks a shard: a full ring drops the line and counts it.
- * Before log_start() and after log_stop() (and in tests) lines go to stderr directly. Any thread. */
+ * Before log_start() and after log_stop() (and in tests) lines go to stderr directly. Any thread.
+ */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 

@@ -4,7 +4,7 @@
 #define BASE_REASON_H
 
 /* 0 or -errno comes back, and the caller looks at it. */
-#define MUST_USE __attribute__((warn_unused_result))
+#define MUST_USE                 __attribute__((warn_unused_result))
 #define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 
 struct reason {
@@ -13,9 +13,9 @@ struct reason {
 };
 
 #define REASON(error, text) ((struct reason){.err = (error), .what = (text)})
-#define REASON_NONE ((struct reason){.err = 0, .what = ""})
+#define REASON_NONE         ((struct reason){.err = 0, .what = ""})
 
-#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define container_of(at, type, member) ((type *)((char *)(at) - offsetof(type, member)))
+#define ARRAY_LEN(a)                   (sizeof(a) / sizeof((a)[0]))
+#define container_of(at, type, member) ((type *)((char *)(at)-offsetof(type, member)))
 
 #endif

@@ -52,30 +52,33 @@ enum provider_input_kind {
     INPUT_START,  /* first input: config is valid from here on */
     INPUT_AUDIO,  /* stt: data is PCM16 mono at ops->rate_hz, any whole number of samples */
     INPUT_SPEECH, /* stt: VAD says speech starts (flag 1) or pauses (flag 0) */
-    INPUT_FINISH, /* stt: the utterance `epoch` is over, give its final; tts: text of epoch is all in */
+    INPUT_FINISH, /* stt: the utterance `epoch` is over, give its final; tts: text of epoch is all
+                     in */
     INPUT_TEXT,   /* tts: data is one clause of `epoch` to speak */
     INPUT_TURN,   /* llm: answer this (turn below) as `epoch` */
-    INPUT_COMMIT, /* llm: the answer of `epoch` is being spoken: what it changed in the dialogue stays */
+    INPUT_COMMIT, /* llm: the answer of `epoch` is being spoken: what it changed in the dialogue
+                     stays */
     INPUT_CANCEL, /* drop all of `epoch`; an llm forgets an uncommitted turn */
     INPUT_STOP,   /* last input: nothing may follow, no intent but CLOSE is heeded */
     /* from the world, answering CONNECT, REQUEST, JOB or deadline() */
-    INPUT_OPENED,  /* the socket is up */
-    INPUT_BYTES,   /* one whole WebSocket message (flag 1: text, 0: binary) */
-    INPUT_STATUS,  /* the HTTP response began: status */
-    INPUT_CHUNK,   /* part of the HTTP response's body */
-    INPUT_END,     /* the HTTP response is complete */
-    INPUT_CLOSED,  /* the socket or request ended too early: status is the close code, HTTP status or 0 */
-    INPUT_JOB,     /* a lane job of this provider emitted this: flag is the job's own tag */
-    INPUT_TIMER,   /* deadline() has passed */
+    INPUT_OPENED, /* the socket is up */
+    INPUT_BYTES,  /* one whole WebSocket message (flag 1: text, 0: binary) */
+    INPUT_STATUS, /* the HTTP response began: status */
+    INPUT_CHUNK,  /* part of the HTTP response's body */
+    INPUT_END,    /* the HTTP response is complete */
+    INPUT_CLOSED, /* the socket or request ended too early: status is the close code, HTTP status or
+                     0 */
+    INPUT_JOB,    /* a lane job of this provider emitted this: flag is the job's own tag */
+    INPUT_TIMER,  /* deadline() has passed */
 };
 
 /* Who speaks to an llm. */
 enum turn_kind {
-    TURN_HEARD,      /* text: what the caller said */
-    TURN_KEYS,       /* text: digits pressed, for instance "1" or "0412#" */
-    TURN_SILENCE,    /* the caller said nothing for the agent's patience */
-    TURN_UNCLEAR,    /* the caller spoke but nothing was understood */
-    TURN_TOOL,       /* text: JSON result of the tool call `tool_id` */
+    TURN_HEARD,   /* text: what the caller said */
+    TURN_KEYS,    /* text: digits pressed, for instance "1" or "0412#" */
+    TURN_SILENCE, /* the caller said nothing for the agent's patience */
+    TURN_UNCLEAR, /* the caller spoke but nothing was understood */
+    TURN_TOOL,    /* text: JSON result of the tool call `tool_id` */
 };
 
 struct provider_line { /* one line of the conversation as the caller heard it */
@@ -86,9 +89,10 @@ struct provider_line { /* one line of the conversation as the caller heard it */
 struct provider_turn {
     enum turn_kind kind;
     struct slice text;
-    uint32_t tool_id;                    /* TURN_TOOL */
-    uint8_t confidence;                  /* TURN_HEARD: percent, 100 if the stt does not say */
-    const struct provider_line *history; /* oldest first, cut to what was heard, without this turn */
+    uint32_t tool_id;   /* TURN_TOOL */
+    uint8_t confidence; /* TURN_HEARD: percent, 100 if the stt does not say */
+    const struct provider_line
+        *history; /* oldest first, cut to what was heard, without this turn */
     size_t history_count;
 };
 
@@ -117,7 +121,8 @@ enum provider_event_kind {
     EVENT_PARTIAL, /* text so far; flag EVENT_COMPLETE when it already is a whole sentence */
     EVENT_FINAL,   /* text of utterance `epoch`, may be empty; confidence in percent */
     /* llm */
-    EVENT_UNDERSTOOD, /* text: JSON {"intent":..,"slots":{..}}; how the turn was read, for the log */
+    EVENT_UNDERSTOOD, /* text: JSON {"intent":..,"slots":{..}}; how the turn was read, for the log
+                       */
     EVENT_TEXT,       /* text: next piece of the answer, spaces included */
     EVENT_TOOL,       /* text: JSON {"name":..,"arguments":{..}}; tool_id names it */
     EVENT_HANG_UP,    /* end the call once what was said has been heard */
@@ -146,8 +151,8 @@ struct provider_intent {
     struct slice text;
 };
 
-#define INTENTS_MAX       32
-#define INTENT_BYTES_MAX  32768
+#define INTENTS_MAX      32
+#define INTENT_BYTES_MAX 32768
 
 /* Where a step puts its intents: bounded, cleared by the actor before each step. More than fit sets
  * `bad`; the actor then fails the provider with a reason. */
@@ -172,8 +177,8 @@ struct slice intents_copy(struct intents *out, struct slice bytes);
 
 /* What a running job may do besides computing; given by the lane, valid during the run. */
 struct job_port {
-    /* Sends bytes back as INPUT_JOB with this tag. Waits for room if the shard is behind (a lane may
-     * wait, a shard never does). Returns false when the job was cancelled: stop and return. */
+    /* Sends bytes back as INPUT_JOB with this tag. Waits for room if the shard is behind (a lane
+     * may wait, a shard never does). Returns false when the job was cancelled: stop and return. */
     bool (*emit)(struct job_port *port, uint32_t tag, struct slice bytes);
     /* True when a cancel of this session is waiting: poll it between pieces of long work. */
     bool (*cancelled)(struct job_port *port);
