@@ -36,6 +36,7 @@ struct provider_config {
     const char *prompt;   /* llm: system prompt, or "" */
     const char *data_dir; /* where the product's data lies (grammars, models) */
     const char *folder;   /* where the agent file lies: relative file settings start here */
+    const void *loaded;   /* what ops->load made of all this, shared by the agent's calls */
     double temperature;
     double speed; /* tts: 1.0 is normal */
     const struct provider_setting *settings;
@@ -180,6 +181,9 @@ struct job_port {
     /* Sends bytes back as INPUT_JOB with this tag. Waits for room if the shard is behind (a lane
      * may wait, a shard never does). Returns false when the job was cancelled: stop and return. */
     bool (*emit)(struct job_port *port, uint32_t tag, struct slice bytes);
+    /* The engine's own memory on this lane thread (a pool of decoders, say), NULL at first; shared
+     * by all its sessions there, never by two threads; ops->worker_close frees it. */
+    void **worker;
     /* True when a cancel of this session is waiting: poll it between pieces of long work. */
     bool (*cancelled)(struct job_port *port);
 };
@@ -192,23 +196,30 @@ struct provider_ops {
     uint32_t rate_hz;     /* stt: what it wants; tts: what it gives; llm: 0 */
     size_t state_bytes;   /* pointer-free or not, it dies with the actor without a destructor */
 
-    /* Boot and agent load, control thread: is this configuration usable (files, keys)? 0 or -errno;
-     * `why` gets one clear sentence naming the file or setting. */
-    int (*check)(const struct provider_config *config, char *why, size_t why_bytes);
+    /* Agent load, control thread, may block and allocate: is this configuration usable (files,
+     * keys)? What all calls of the agent share read-only (a compiled grammar, a parsed rule file)
+     * comes back in *loaded and reaches every step and job as config->loaded. 0 or -errno; `why`
+     * gets one clear sentence naming the file and line, or the setting. NULL: nothing to check or
+     * share. */
+    int (*load)(const struct provider_config *config, const void **loaded, char *why,
+                size_t why_bytes);
+    /* After the last call that uses it has ended. */
+    void (*unload)(const void *loaded);
     /* One input in, intents out; `now_ns` monotonic. Bounded work: well under 1 ms. */
     void (*step)(void *state, const struct provider_input *input, int64_t now_ns,
                  struct intents *out);
     /* When it wants INPUT_TIMER, or NEVER_NS; asked after each step. NULL: never. */
     int64_t (*deadline)(const void *state);
 
-    /* Local engines only, all three or none. A session belongs to one call and one lane thread: its
-     * jobs run one at a time, in the order they were sent. */
+    /* Local engines only, all of them or none. A session belongs to one call and one lane thread:
+     * its jobs run one at a time, in the order they were sent. */
     size_t session_bytes;
     /* Opens a session (zeroed memory of session_bytes). 0 or -errno and one sentence. */
-    int (*job_open)(void *session, const struct provider_config *config, char *why,
-                    size_t why_bytes);
+    int (*job_open)(void *session, const struct provider_config *config, struct job_port *port,
+                    char *why, size_t why_bytes);
     void (*job_run)(void *session, uint32_t tag, struct slice body, struct job_port *port);
-    void (*job_close)(void *session);
+    void (*job_close)(void *session, struct job_port *port);
+    void (*worker_close)(void *worker);
 };
 
 /* By name and kind, from providers.def; NULL if there is none. */
