@@ -15,6 +15,7 @@
 #define RING_BYTES      16384 /* one direction of one mailbox ring; full: outbox, then the call ends */
 #define OUTBOX_MAX      64    /* control messages of one host waiting for a ring to drain */
 #define LOG_RING_BYTES  262144 /* per thread; full: the line is dropped and counted */
+#define LOG_THREADS_MAX 128    /* threads with a ring; lines of further ones are dropped, counted */
 #define LOG_LINE_MAX    2048   /* longer lines are cut, marked "cut":true */
 
 /* ---- unauthenticated peers ---- */
