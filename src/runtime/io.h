@@ -92,6 +92,8 @@ struct io_ops {
     /* No more io events for it. What is queued is still sent when `flush`, within 2 s. The id is
      * dead. */
     void (*close)(struct io *io, io_id id, bool flush);
+    /* Closes all of one owner's handles, without flush; how many there were. */
+    uint32_t (*close_owned)(struct io *io, uint64_t owner);
     /* Gives a handle to another owner. */
     void (*own)(struct io *io, io_id id, uint64_t owner);
 
