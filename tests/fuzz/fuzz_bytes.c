@@ -12,6 +12,19 @@ static void must(bool truth)
         abort();
 }
 
+/* By arithmetic: the shortest form of a code point that is one. */
+static void check_character(const uint8_t *s, size_t len)
+{
+    uint32_t v = len == 1 ? s[0] : s[0] & (0x7Fu >> len);
+
+    for (size_t i = 1; i < len; i++) {
+        must(s[i] >> 6 == 2);
+        v = v << 6 | (s[i] & 0x3Fu);
+    }
+    must(len == (v < 0x80 ? 1 : v < 0x800 ? 2 : v < 0x10000 ? 3 : 4));
+    must(v <= 0x10FFFF && (v < 0xD800 || v > 0xDFFF));
+}
+
 /* A text is well formed exactly if it is a row of well-formed characters, and cutting it at a
  * character leaves two such texts. */
 static void check_utf8(struct slice text)
@@ -21,9 +34,10 @@ static void check_utf8(struct slice text)
     while (at < text.len && step) {
         step = slice_utf8_step(slice_of(text.at + at, text.len - at));
         must(step <= 4 && at + step <= text.len);
-        at += step;
         if (step)
-            must(slice_is_utf8(slice_of(text.at, at)));
+            check_character(text.at + at, step);
+        at += step;
+        must(slice_is_utf8(slice_of(text.at, at)));
     }
     must(slice_is_utf8(text) == (at == text.len));
 }
@@ -57,6 +71,24 @@ static void check_copy(struct slice text)
     must(b.len <= sizeof(copy) && !r.bad);
     must(slice_equal(builder_slice(&b), slice_of(text.at, b.len)));
     must(b.bad || b.len == text.len);
+}
+
+/* Takes of one length until one is refused: all that fit came, and nothing comes after. */
+static void check_takes(struct slice text, size_t len)
+{
+    struct reader r = reader_of(text);
+    size_t taken = 0, sum = 0;
+
+    while (!r.bad) {
+        struct slice part = reader_take(&r, len);
+        for (size_t i = 0; i < part.len; i++)
+            sum += part.at[i];
+        taken += part.len;
+    }
+    must(taken == text.len / len * len && sum <= taken * 255);
+    must(reader_u64(&r) == 0 && reader_left(&r) == 0);
+    r = reader_of(slice_of(text.at, text.len < 7 ? text.len : 7));
+    must(reader_u64(&r) == 0 && r.bad);
 }
 
 static void check_cuts(struct slice text, uint8_t sep)
@@ -93,6 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice text = slice_of(data + 1, size - 1);
     check_utf8(text);
     check_copy(text);
+    check_takes(text, 1 + data[0] % 32);
     check_cuts(text, data[0]);
     check_number(text);
     return 0;
