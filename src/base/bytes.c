@@ -146,7 +146,8 @@ struct slice reader_take(struct reader *r, size_t len)
         return SLICE_NONE;
     }
     struct slice s = slice_of(r->at, len);
-    r->at += len;
+    if (len) /* not even 0 may be added to the NULL of an empty slice */
+        r->at += len;
     return s;
 }
 
@@ -201,7 +202,7 @@ uint8_t *builder_reserve(struct builder *b, size_t len)
         b->bad = true;
         return NULL;
     }
-    uint8_t *at = b->at + b->len;
+    uint8_t *at = b->len ? b->at + b->len : b->at;
     b->len += len;
     return at;
 }
@@ -261,8 +262,10 @@ void builder_printf(struct builder *b, const char *format, ...)
 {
     va_list args;
 
-    if (b->bad)
+    if (b->bad || b->len == b->size) {
+        b->bad = true;
         return;
+    }
     va_start(args, format);
     int len = vsnprintf((char *)b->at + b->len, b->size - b->len, format, args);
     va_end(args);

@@ -11,13 +11,13 @@
 #define SLOTS_PER_FRAME  10 /* calls are spread over ten 2 ms slots of the 20 ms period */
 
 /* ---- queues ---- */
-#define LOCAL_QUEUE_MAX     16384 /* messages waiting inside a shard; full: the sender is told */
-#define RING_BYTES          16384 /* one direction of one mailbox ring; full: outbox, then the call ends */
+#define LOCAL_QUEUE_MAX     16384  /* messages waiting inside a shard; full: the sender is told */
+#define RING_BYTES          16384  /* one way of a mailbox; full: outbox, then the call ends */
 #define OUTBOX_MAX          64     /* control messages of one host waiting for a ring to drain */
 #define LOG_RING_BYTES      262144 /* per thread; full: the line is dropped and counted */
-#define LOG_THREADS_MAX     128 /* threads with a ring; lines of further ones are dropped, counted */
-#define METRICS_THREADS_MAX 128  /* threads that count something; one more is a wrong runtime */
-#define LOG_LINE_MAX        2048 /* longer lines are cut, marked "cut":true */
+#define LOG_THREADS_MAX     128    /* threads with a ring; lines of others are dropped, counted */
+#define METRICS_THREADS_MAX 128    /* threads that count something; one more is a wrong runtime */
+#define LOG_LINE_MAX        2048   /* longer lines are cut, marked "cut":true */
 
 /* ---- unauthenticated peers ---- */
 #define PEER_UNKNOWN_NS        5000000000 /* who has not said who it is by then is closed */

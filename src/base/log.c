@@ -227,6 +227,7 @@ void log_line(enum log_level level, const char *service, const struct log_about 
               const char *format, ...)
 {
     char message[LOG_LINE_MAX], line[LOG_LINE_MAX];
+    int err = errno; /* callers log an error first and return it then */
     va_list args;
 
     va_start(args, format);
@@ -239,6 +240,7 @@ void log_line(enum log_level level, const char *service, const struct log_about 
         line_push(slice_of(line, bytes));
     else if (write(STDERR_FILENO, line, bytes) < 0)
         atomic_fetch_add_explicit(&dropped_slotless, 1, memory_order_relaxed);
+    errno = err;
 }
 
 enum log_level log_least(void)

@@ -29,7 +29,8 @@ void log_stop(void);
 uint64_t log_dropped(void);
 /* The simulator and tests put a wall clock of their own in; NULL: the real one. */
 void log_clock(int64_t (*wall_ms)(void));
-/* One line; use the macros. `service` names the module, for instance "leg_rtp". */
+/* One line; use the macros. Leaves errno as it was. `service` names the module, for instance
+ * "leg_rtp". */
 void log_line(enum log_level level, const char *service, const struct log_about *about,
               const char *format, ...) PRINTF_LIKE(4, 5);
 enum log_level log_least(void);

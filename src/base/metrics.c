@@ -62,6 +62,7 @@ static const struct {
 struct block {
     _Alignas(64) _Atomic int64_t cells[CELL_COUNT];
     atomic_bool taken;
+    atomic_bool ever; /* the reader looks no further than the first that never was */
 };
 
 static struct block blocks[METRICS_THREADS_MAX];
@@ -106,6 +107,7 @@ static struct block *block_mine(void)
         if (!atomic_exchange_explicit(&blocks[i].taken, true, memory_order_acquire))
             my_block = &blocks[i];
     assert(my_block);
+    atomic_store_explicit(&my_block->ever, true, memory_order_relaxed);
     pthread_setspecific(block_key, my_block);
     return my_block;
 }
@@ -173,8 +175,11 @@ static int64_t cell_sum(size_t cell)
 {
     int64_t sum = 0;
 
-    for (size_t i = 0; i < METRICS_THREADS_MAX; i++)
+    for (size_t i = 0; i < METRICS_THREADS_MAX; i++) {
+        if (!atomic_load_explicit(&blocks[i].ever, memory_order_relaxed))
+            break;
         sum += cell_load(&blocks[i], cell);
+    }
     return sum;
 }
 

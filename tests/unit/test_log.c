@@ -152,6 +152,23 @@ static void dates_are_right(void **state)
     free(out.text);
 }
 
+static void log_to_closed_stderr(void)
+{
+    close(STDERR_FILENO);
+    errno = ENOSPC;
+    log_info("errno", NULL, "%s", "x");
+    _exit(errno == ENOSPC && log_dropped() == 1 ? 0 : 1);
+}
+
+static void errno_stays_as_it_was(void **state)
+{
+    (void)state;
+    struct output out = run(log_to_closed_stderr, STDERR_FILENO);
+
+    assert_int_equal(out.status, 0);
+    free(out.text);
+}
+
 static void log_every_byte(void)
 {
     for (int c = 1; c < 256; c++)
@@ -497,6 +514,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_is_what_the_page_says),
         cmocka_unit_test(dates_are_right),
+        cmocka_unit_test(errno_stays_as_it_was),
         cmocka_unit_test(every_byte_becomes_json),
         cmocka_unit_test(long_lines_are_cut_and_say_so),
         cmocka_unit_test(threads_keep_their_order),

@@ -133,7 +133,7 @@ static void the_text_follows_the_format(void **state)
     (void)state;
     static char seen[METRICS_TEXT_BYTES_MAX];
     char family[128] = "", marked[140], type[16], *rest = NULL;
-    size_t samples = 0, families = 0;
+    size_t samples = 0, families = 0, seen_len = 0;
 
     read_all();
     assert_int_equal(text[strlen(text) - 1], '\n');
@@ -144,7 +144,7 @@ static void the_text_follows_the_format(void **state)
             assert_true(strlen(line) > 8 + strlen(family)); /* there is a help text */
             snprintf(marked, sizeof(marked), "|%s|", family);
             assert_null(strstr(seen, marked));
-            strcat(seen, marked);
+            seen_len += (size_t)snprintf(seen + seen_len, sizeof(seen) - seen_len, "%s", marked);
             samples = 0;
         } else if (line[0] == '#') {
             char of[128];
