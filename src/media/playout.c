@@ -40,6 +40,11 @@ static int64_t due_ns(const struct playout *p, int64_t sample)
     return p->start_ns + sample / rate * NS_PER_S + (sample % rate * NS_PER_S + rate - 1) / rate;
 }
 
+int64_t playout_clock(const struct playout *p, int64_t now_ns)
+{
+    return sample_at(p, now_ns);
+}
+
 static struct playout_entry *entry_at(struct playout *p, uint32_t n)
 {
     return &p->entries[n % PLAYOUT_ENTRIES_MAX];

@@ -171,4 +171,8 @@ void rtp_source_reset(struct rtp_source *s, const struct rtp_address *announced)
 enum rtp_admission rtp_source_check(struct rtp_source *s, const struct rtp_address *from,
                                     const struct rtp_packet *p, int64_t now_ns);
 
+/* Whether RTCP from there may be believed: the peer's host, from its RTP port (RFC 5761) or the one
+ * above. The caller also compares the sender's SSRC before it acts on a BYE. */
+bool rtp_source_admits_rtcp(const struct rtp_source *s, const struct rtp_address *from);
+
 #endif

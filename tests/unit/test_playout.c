@@ -96,6 +96,9 @@ static void rtp_sends_silence_at_absolute_deadlines(void **state)
     (void)state;
     begin(&RTP);
     assert_false(playout_pull(&p, START_NS - 1, out, &packet));
+    assert_int_equal(playout_clock(&p, START_NS - 1), -1);
+    /* After a year of uptime: no product overflows. */
+    assert_int_equal(playout_clock(&p, START_NS + SECONDS(31536000)), INT64_C(31536000) * 8000);
     for (int64_t i = 0; i < 1000; i++) {
         assert_int_equal(playout_deadline_ns(&p), START_NS + MS(20 * i));
         assert_false(playout_pull(&p, START_NS + MS(20 * i) - 1, out, &packet));

@@ -383,6 +383,24 @@ static void stream_that_goes_on_elsewhere_is_followed(void **state)
     assert_int_equal(knock(&s, address(9, 900), 7, 7, 9000), RTP_MOVED);
 }
 
+static void rtcp_comes_from_beside_the_rtp(void **state)
+{
+    struct rtp_source s;
+    struct rtp_address announced = address(1, 4000), from = address(1, 4001);
+
+    (void)state;
+    rtp_source_init(&s, RTP_LOCK_ANY, &announced);
+    assert_true(rtp_source_admits_rtcp(&s, &announced));
+    assert_true(rtp_source_admits_rtcp(&s, &from));
+    from.port = 4002;
+    assert_false(rtp_source_admits_rtcp(&s, &from));
+    from = address(2, 4001);
+    assert_false(rtp_source_admits_rtcp(&s, &from));
+    assert_int_equal(knock(&s, address(2, 4000), 7, 0, 0), RTP_MOVED);
+    assert_true(rtp_source_admits_rtcp(&s, &from));
+    assert_false(rtp_source_admits_rtcp(&s, &announced));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +421,7 @@ int main(void)
         cmocka_unit_test(host_lock_learns_the_port),
         cmocka_unit_test(first_source_stays),
         cmocka_unit_test(stream_that_goes_on_elsewhere_is_followed),
+        cmocka_unit_test(rtcp_comes_from_beside_the_rtp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
