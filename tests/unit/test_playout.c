@@ -535,11 +535,12 @@ struct model {
     int16_t base; /* value of speech sample 0 */
 };
 
-static void model_pull(struct model *m)
+static int model_pull(struct model *m)
 {
     uint32_t mark, piece;
+    int count = 0;
 
-    while (pull_at(m->now_ms)) {
+    for (; pull_at(m->now_ms); count++) {
         assert_int_equal(packet.samples, PACKET);
         assert_true(packet.speech <= PACKET);
         assert_true(packet.clock >= m->clock || !p.config.continuous);
@@ -557,6 +558,21 @@ static void model_pull(struct model *m)
         assert_true(piece > m->piece_last);
         m->piece_last = piece;
     }
+    return count;
+}
+
+/* The deadline is when the next packet is due, no earlier and no later. */
+static void model_deadline(struct model *m)
+{
+    int64_t deadline_ns = playout_deadline_ns(&p);
+
+    assert_true(deadline_ns > START_NS + MS(m->now_ms));
+    if (deadline_ns == NEVER_NS || rand_chance(&m->rand, 800))
+        return;
+    assert_false(playout_pull(&p, deadline_ns - 1, out, &packet));
+    assert_int_equal((deadline_ns - START_NS) % NS_PER_MS, 0);
+    m->now_ms = ns_to_ms(deadline_ns - START_NS);
+    assert_true(model_pull(m) > 0);
 }
 
 static void model_push(struct model *m)
@@ -613,6 +629,7 @@ static void model_run(const struct playout_config *config, uint64_t seed)
             m.piece_pushed++;
         }
         model_pull(&m);
+        model_deadline(&m);
         int64_t heard = heard_at(m.now_ms);
         assert_true(heard >= m.heard && heard <= p.sent && p.sent <= p.pushed);
         assert_int_equal(p.sent, m.next);
