@@ -180,6 +180,33 @@ static void underrun_is_a_gap_inside_a_reply(void **state)
     push_ms(20, 2); /* a new reply: no underrun between replies */
     pull_all(120);
     assert_int_equal(p.underruns, 1);
+    playout_reply_end(&p, p.generation); /* now with its audio still queued */
+    push_ms(40, 3);
+    playout_reply_end(&p, p.generation);
+    pull_all(140);
+    pull_all(160);
+    pull_all(180);
+    push_ms(20, 4);
+    pull_all(200);
+    assert_int_equal(p.underruns, 1);
+    end();
+}
+
+/* 220 samples of 11025 Hz are no whole number of nanoseconds. */
+static void odd_rates_keep_their_deadlines(void **state)
+{
+    static const struct playout_config ODD = {
+        .rate_hz = 11025, .packet_samples = 220, .depth_ms = 100, .continuous = true};
+    int16_t odd[220];
+
+    (void)state;
+    begin(&ODD);
+    for (int64_t i = 0; i < 2000; i++) {
+        int64_t deadline_ns = playout_deadline_ns(&p);
+        assert_false(playout_pull(&p, deadline_ns - 1, odd, &packet));
+        assert_true(playout_pull(&p, deadline_ns, odd, &packet));
+        assert_int_equal(packet.clock, i * 220);
+    }
     end();
 }
 
@@ -661,6 +688,7 @@ int main(void)
         cmocka_unit_test(pieces_join_inside_a_packet),
         cmocka_unit_test(carrier_leg_leads_and_is_silent_when_idle),
         cmocka_unit_test(underrun_is_a_gap_inside_a_reply),
+        cmocka_unit_test(odd_rates_keep_their_deadlines),
         cmocka_unit_test(short_rest_leaves_when_the_far_end_runs_dry),
         cmocka_unit_test(stall_skips_a_continuous_clock),
         cmocka_unit_test(depth_is_back_pressure),

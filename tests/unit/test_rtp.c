@@ -187,9 +187,11 @@ static void restarts_need_two_packets(void **state)
     rtp_receive_init(&r, 8000);
     for (uint16_t i = 0; i < 50; i++)
         feed(&r, 7, i, i * 160u, 20 * i);
-    /* One stray packet of another SSRC changes nothing. */
-    assert_int_equal(feed(&r, 8, 9000, 5, 1000).verdict, RTP_SUSPECT);
+    /* Stray packets of another SSRC between good ones change nothing. */
+    assert_int_equal(feed(&r, 8, 8999, 5, 980).verdict, RTP_SUSPECT);
     assert_int_equal(feed(&r, 7, 50, 8000, 1000).verdict, RTP_FRESH);
+    assert_int_equal(feed(&r, 8, 9000, 5, 1010).verdict, RTP_SUSPECT);
+    assert_int_equal(feed(&r, 8, 9002, 5, 1010).verdict, RTP_SUSPECT);
     /* A real change is over after two packets, 40 ms. */
     assert_int_equal(feed(&r, 8, 9000, 0xFFFF0000, 1020).verdict, RTP_SUSPECT);
     struct rtp_arrival a = feed(&r, 8, 9001, 0xFFFF00A0, 1040);
@@ -198,6 +200,7 @@ static void restarts_need_two_packets(void **state)
     assert_int_equal(a.timestamp, 8000 + 320); /* by the clock of arrival */
     assert_int_equal(feed(&r, 8, 9002, 0xFFFF0140, 1060).timestamp, 8000 + 480);
     assert_int_equal(r.base_seq, 9001);
+    assert_int_equal(r.jitter_q4, 0); /* the two senders' clocks are not compared */
     /* The same for a wild sequence number; just below the bound it is loss. */
     assert_int_equal(feed(&r, 8, 9002 + RTP_DROPOUT_MAX, 0, 1080).verdict, RTP_SUSPECT);
     assert_int_equal(feed(&r, 8, 9001 + RTP_DROPOUT_MAX, 0xFFFF01E0, 1080).verdict, RTP_FRESH);
@@ -374,6 +377,7 @@ static void stream_that_goes_on_elsewhere_is_followed(void **state)
     assert_int_equal(knock(&s, address(9, 900), 7, 3, 90), RTP_REFUSED);
     assert_int_equal(knock(&s, address(9, 900), 7, 4, 95), RTP_REFUSED);
     assert_int_equal(knock(&s, moved, 7, 5, 100), RTP_ADMITTED);
+    assert_int_equal(knock(&s, address(9, 900), 7, 5, 105), RTP_REFUSED);
     assert_int_equal(knock(&s, address(9, 900), 7, 6, 120), RTP_REFUSED);
     /* After the window nothing moves it, until signalling says so. */
     for (uint16_t i = 0; i < 10; i++)
