@@ -314,6 +314,8 @@ static void shard_wake(void *context)
 
     if (shard->io)
         shard->io->ops->wake(shard->io);
+    else if (shard->setup.wake)
+        shard->setup.wake(shard->setup.wake_context);
 }
 
 int shard_new(const struct shard_setup *setup, struct shard **out)

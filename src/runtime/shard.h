@@ -32,6 +32,9 @@ struct shard_setup {
     struct mesh *mesh; /* NULL: alone */
     /* Makes the io backend for this shard's pool; NULL: it has none (control). */
     int (*io_new)(const struct io_setup *setup, struct io **out);
+    /* Without io: wakes the loop that drives it when another host has sent. Any thread. */
+    void (*wake)(void *context);
+    void *wake_context;
     uint32_t handles_max;
     uint32_t receive_bytes;
     void *world; /* what actors reach with shard_world(): configuration, agents, journal */
