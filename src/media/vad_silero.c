@@ -324,16 +324,11 @@ float vad_silero_run(struct vad_silero *s)
 {
     float probability = s->fast ? network_fast(s) : network_plain(s);
 
-    s->skipped = 0;
     next_window(s);
     return probability;
 }
 
 void vad_silero_skip(struct vad_silero *s)
 {
-    if (s->skipped < VAD_SILERO_FORGET && ++s->skipped == VAD_SILERO_FORGET) {
-        memset(s->hidden, 0, sizeof s->hidden);
-        memset(s->cell, 0, sizeof s->cell);
-    }
     next_window(s);
 }
