@@ -3,16 +3,19 @@
 #include <errno.h>
 #include <string.h>
 
-#define ACTIVE_DB     6   /* a block so far above the floor is loud: it bounds the speech */
+/* Blocks so far above the floor, two in a row, are loud, and so is a single one of LOUD_DB: they
+ * bound the speech. One block of noise may stand 6 dB up, two in a row seldom do. */
+#define ACTIVE_DB     6
+#define LOUD_DB       9
 #define ACTIVE_GAP_MS 60  /* loud blocks that near are one stretch */
 #define LOOK_BACK_MS  300 /* speech began at most so long before the detector noticed */
-#define HANG_OVER_MS                                                                               \
-    250 /* a detector that says voice so long after the last loud block is right                   \
-         */
-#define GATE_FIRST                                                                                 \
-    16              /* windows at the start that are always judged: the network learns the line    \
-                     */
-#define GATE_HOLD 8 /* windows that the network goes on after the last loud block */
+/* A window that the network is so sure of holds voice, loud or not, but up to its very end only
+ * if it is loud there: sure of one more window than there is, on average by this. */
+#define SURE        950
+#define SURE_LAG_MS 60
+/* Windows that the network always judges: at the start, to learn the line, and after a loud one. */
+#define GATE_FIRST 16
+#define GATE_HOLD  8
 
 static int64_t samples_of(const struct vad *v, uint32_t ms)
 {
@@ -61,18 +64,21 @@ static int64_t voice_began(const struct vad *v, int64_t window_first)
     return v->active_first > earliest ? v->active_first : earliest;
 }
 
-/* The network goes on for some windows after the voice: it ended with the loudness. */
-static int64_t voice_ended(const struct vad *v)
+/* The network goes on for some windows after the voice: it ended with the loudness, or shortly
+ * before the end of what the network was sure of. */
+static int64_t voice_ended(const struct vad *v, uint16_t per_mille)
 {
-    if (v->config.kind == VAD_SCRIPT || v->active_last + samples_of(v, HANG_OVER_MS) < v->at)
+    int64_t sure = v->at - samples_of(v, SURE_LAG_MS);
+
+    if (v->config.kind == VAD_SCRIPT)
         return v->at;
-    return v->active_last;
+    return per_mille >= SURE && sure > v->active_last ? sure : v->active_last;
 }
 
 /* ---- the decision, once per window ---- */
 static void voiced_window(struct vad *v, uint32_t n)
 {
-    int64_t ended = voice_ended(v);
+    int64_t ended = voice_ended(v, v->now.per_mille);
 
     if (!v->now.speaking && v->run == 0)
         v->run_first = voice_began(v, v->at - (int64_t)n);
@@ -117,6 +123,14 @@ void vad_end(struct vad *v)
 }
 
 /* ---- the detectors ---- */
+
+static bool is_loud(const struct vad *v, uint16_t margin)
+{
+    uint16_t lower = margin < v->margin_before ? margin : v->margin_before;
+
+    return margin >= LOUD_DB * VAD_LEVEL_PER_DB || lower >= ACTIVE_DB * VAD_LEVEL_PER_DB;
+}
+
 static void block_done(struct vad *v)
 {
     uint16_t margin = vad_energy_margin(&v->energy), level = v->energy.level;
@@ -124,11 +138,12 @@ static void block_done(struct vad *v)
 
     v->window_level = level > v->window_level ? level : v->window_level;
     v->window_margin = margin > v->window_margin ? margin : v->window_margin;
-    if (margin >= ACTIVE_DB * VAD_LEVEL_PER_DB && volume_of(level) >= v->config.volume_min) {
+    if (is_loud(v, margin) && volume_of(level) >= v->config.volume_min) {
         if (first - v->active_last > samples_of(v, ACTIVE_GAP_MS))
             v->active_first = first;
         v->active_last = v->at;
     }
+    v->margin_before = margin;
     if (v->config.kind == VAD_ENERGY)
         judge(v, vad_energy_per_mille(&v->energy), v->energy.block);
 }

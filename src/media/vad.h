@@ -61,6 +61,7 @@ struct vad {
     uint32_t run;                      /* samples of it, less what was unvoiced in it */
     uint32_t windows_run, windows_skipped; /* of the network, for metrics */
     uint16_t window_level, window_margin;  /* most in the window so far */
+    uint16_t margin_before;                /* of the last block */
     uint8_t gate_hold;                     /* windows that the gate stays open */
     struct vad_silero silero;
 };
