@@ -7,7 +7,7 @@
 
 #include "media/g711.h"
 #include "media/resample.h"
-#include "media/vad_silero.h"
+#include "media/vad.h"
 
 #define RUNS   200
 #define REPEAT 50
@@ -138,6 +138,22 @@ static void bench_silero(const char *folder, const char *file)
     vad_weights_close(&weights);
 }
 
+static void run_vad(void *state)
+{
+    struct vad_result result;
+
+    (void)vad_step(state, pcm, 160, &result);
+}
+
+static void bench_energy(void)
+{
+    const struct vad_config config = {.kind = VAD_ENERGY, .rate_hz = 8000, .confidence = 300};
+    struct vad v;
+
+    if (vad_init(&v, &config, 0) == 0)
+        (void)printf("%-28s %8.0f ns\n", "energy VAD, 8 kHz", least_ns(run_vad, &v));
+}
+
 int main(int argc, char **argv)
 {
     const char *folder = argc > 1 ? argv[1] : "data";
@@ -148,6 +164,7 @@ int main(int argc, char **argv)
     }
     bench_codecs();
     bench_resamplers();
+    bench_energy();
     bench_silero(folder, "silero_v6_8k.bin");
     bench_silero(folder, "silero_v6_16k.bin");
     return 0;
