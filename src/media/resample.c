@@ -147,21 +147,24 @@ MEDIA_TARGET MEDIA_INLINE void add_pair(__m256i sum[4], const int32_t *lane, con
     }
 }
 
-/* Pairs `from` up to `to` of a row, counted over all its streams. */
+/* Part of a row: `count` pairs, of which the first is number `back` of `stream`. */
+struct part {
+    size_t stream, back, count;
+};
+
 MEDIA_TARGET MEDIA_INLINE void add_pairs(const struct filter *f, __m256i sum[4],
-                                         const int32_t *lanes, const int16_t (*row)[2], size_t from,
-                                         size_t to)
+                                         const int32_t *lanes, const int16_t (*row)[2],
+                                         struct part part)
 {
     size_t apart = f->down % 2 ? 2 : 1;
-    size_t stream = from / f->pairs, back = from % f->pairs;
 
     for (size_t v = 0; v < 4; v++)
         sum[v] = _mm256_setzero_si256();
-    for (size_t p = from; p < to; stream++, back = 0) {
-        const int32_t *lane = lanes + stream * LANE_MAX;
+    for (size_t p = 0; p < part.count; part.stream++, part.back = 0) {
+        const int32_t *lane = lanes + part.stream * LANE_MAX;
 
-        for (; back < f->pairs && p < to; back++, p++)
-            add_pair(sum, lane + back * apart, row[p]);
+        for (; part.back < f->pairs && p < part.count; part.back++, p++)
+            add_pair(sum, lane + part.back * apart, row[p]);
     }
 }
 
@@ -174,7 +177,9 @@ MEDIA_TARGET MEDIA_INLINE __m256i finish_fast(__m256i older, __m256i newer)
 
 MEDIA_TARGET static void convolve_fast(const struct filter *f, struct work *w, size_t steps)
 {
-    size_t pairs = rows_pairs(f);
+    size_t pairs = rows_pairs(f), half = pairs / 2;
+    const struct part old_half = {0, 0, half};
+    const struct part new_half = {half / f->pairs, half % f->pairs, pairs - half};
 
     make_lanes(f, w, steps + f->span + 1);
     for (size_t b = 0; b < f->up; b++)
@@ -182,8 +187,8 @@ MEDIA_TARGET static void convolve_fast(const struct filter *f, struct work *w, s
             const int16_t(*row)[2] = f->taps + b * pairs;
             __m256i older[4], newer[4];
 
-            add_pairs(f, older, w->lanes + step, row, 0, pairs / 2);
-            add_pairs(f, newer, w->lanes + step, row, pairs / 2, pairs);
+            add_pairs(f, older, w->lanes + step, row, old_half);
+            add_pairs(f, newer, w->lanes + step, row + half, new_half);
             for (size_t v = 0; v < 4; v += 2) {
                 __m256i packed = _mm256_packs_epi32(finish_fast(older[v], newer[v]),
                                                     finish_fast(older[v + 1], newer[v + 1]));
