@@ -40,6 +40,7 @@ void vad_energy_init(struct vad_energy *e, uint32_t rate_hz)
     memset(e, 0, sizeof *e);
     e->block = (uint16_t)(rate_hz * VAD_BLOCK_MS / 1000);
     e->floor = VAD_FLOOR_START;
+    e->fast = media_fast();
     for (size_t i = 0; i < VAD_FLOOR_PARTS; i++)
         e->least[i] = VAD_FLOOR_START;
 }
@@ -80,7 +81,7 @@ size_t vad_energy_feed(struct vad_energy *e, const int16_t *pcm, size_t n, bool 
 {
     size_t room = (size_t)(e->block - e->filled), taken = n < room ? n : room;
 
-    e->squares += media_fast() ? squares_fast(pcm, taken) : squares_plain(pcm, taken);
+    e->squares += e->fast ? squares_fast(pcm, taken) : squares_plain(pcm, taken);
     e->filled = (uint16_t)(e->filled + taken);
     *done = e->filled == e->block;
     if (*done)

@@ -27,6 +27,7 @@ struct vad_energy {
     uint16_t floor;
     uint16_t least[VAD_FLOOR_PARTS]; /* of each part; a ring */
     uint8_t part, part_blocks;
+    bool fast; /* vector code; chosen by init, cleared by tests */
 };
 
 /* `rate_hz`: 8000 to 48000, a multiple of 100. */
