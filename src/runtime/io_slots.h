@@ -74,12 +74,14 @@ struct slot {
 
     /* io_uring's own */
     uint8_t receiving;   /* enum receive_state */
-    bool asked;          /* accept or connect is in the ring */
-    bool asked_cancel;   /* and its cancellation */
+    bool fixed;          /* its descriptor is in the ring's table, at the slot's number */
+    bool asked;          /* accept, connect or open is in the ring */
+    bool asked_cancel;   /* and the cancellation of that, or of a send */
     bool sending;        /* a send of a stream is in the ring */
-    bool connected;      /* UDP: a peer is set and strangers' datagrams have been drained */
-    bool ended;          /* PEND_CLOSED waits behind held data */
+    bool drained;        /* UDP: connected, and strangers' datagrams are gone */
+    bool ended;          /* the peer's end waits behind held data or a pause */
     uint32_t ops;        /* operations in the ring that name the slot */
+    uint32_t open_node;  /* of a file that is being opened */
     uint64_t sqe_last;   /* number of the last submission entry that names its descriptor */
     uint32_t held_first; /* received while paused: buffer numbers + 1 */
     uint32_t held_last;

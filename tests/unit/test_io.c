@@ -888,6 +888,8 @@ static void descriptors_run_out(void **state)
 
     (void)state;
     assert_int_equal(w->io->ops->listen(w->io, 1, &at, &listener, &at), 0);
+    /* A ring takes the limit that holds when it is asked to accept. */
+    w->io->ops->listen_pause(w->io, listener, true);
     idle(w);
     for (int i = 0; i < 3; i++)
         clients[i] = plain_connect(&at);
@@ -896,6 +898,7 @@ static void descriptors_run_out(void **state)
     none.rlim_cur = (rlim_t)fcntl(clients[0], F_DUPFD_CLOEXEC, 0);
     close((int)none.rlim_cur); /* the lowest that is free, and now beyond the limit */
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    w->io->ops->listen_pause(w->io, listener, false);
     await(w, IO_ACCEPTED, 1); /* the reserve let it in */
     idle(w);
     assert_int_equal(w->count[IO_ACCEPTED], 1);
@@ -1145,6 +1148,23 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(bad_setup),
 };
 
+/* The kernel, or what confines this process, does not grant io_uring: said, and epoll remains. */
+static bool ring_refused(void)
+{
+    struct frame_pool *pool = frame_pool_new(1);
+    struct io_setup setup = {
+        .pool = pool, .deliver = on_event, .handles_max = 4, .receive_bytes = 1 << 16};
+    struct io *io = NULL;
+    int err = io_uring_new(&setup, &io);
+
+    if (err)
+        printf("io_uring is refused here (%s): its cases are left out\n", strerror(-err));
+    else
+        io->ops->free(io);
+    frame_pool_free(&pool);
+    return err != 0;
+}
+
 /* One argument: the name of the case to run alone. */
 int main(int argc, char **argv)
 {
@@ -1156,6 +1176,12 @@ int main(int argc, char **argv)
     }
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
+    int failed;
+
     backend = io_epoll_new;
-    return cmocka_run_group_tests_name("epoll", cases, NULL, NULL);
+    failed = cmocka_run_group_tests_name("epoll", cases, NULL, NULL);
+    if (ring_refused())
+        return failed;
+    backend = io_uring_new;
+    return failed + cmocka_run_group_tests_name("io_uring", cases, NULL, NULL);
 }
