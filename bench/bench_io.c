@@ -2,7 +2,7 @@
  * each backend and by a bare loop of system calls, all on one thread that also plays the peers.
  * Prints ns per pair, with the peers' own cost taken off, and the ratio to the bare loop.
  *
- *     bench_io [sockets [rounds]]
+ *     sidetone-bench-io [sockets [rounds]]
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -196,7 +196,7 @@ int main(int argc, char **argv)
     setrlimit(RLIMIT_NOFILE, &limit);
     b.pool = frame_pool_new(b.count + 64);
     b.to = calloc(b.count, sizeof(*b.to));
-    must(b.to && b.count && b.rounds, "usage: bench_io [sockets [rounds]]");
+    must(b.to && b.count && b.rounds, "usage: sidetone-bench-io [sockets [rounds]]");
     peer_open(&b);
     double bare = (double)run_bare(&b) / pairs;
     double epoll = (double)run_backend(&b, io_epoll_new) / pairs;

@@ -17,7 +17,7 @@
 #include "runtime/io_ring.h"
 
 #define NUMBER_MASK UINT32_MAX
-#define FREE_ROUNDS 200 /* of 10 ms, for what is in flight when the backend ends */
+#define FREE_ROUNDS 2000 /* of 1 ms, for what is in flight when the backend ends */
 
 /* ---- the operations of io.h ---- */
 static struct slot *socket_slot(struct ring *r, enum slot_kind kind, uint64_t owner, int fd,
@@ -29,7 +29,6 @@ static struct slot *socket_slot(struct ring *r, enum slot_kind kind, uint64_t ow
         close(fd);
         return NULL;
     }
-    fixed_set(r, s, fd);
     slot_todo(&r->core, s);
     *id = slot_id(&r->core, s);
     return s;
@@ -47,6 +46,7 @@ static int uring_udp_open(struct io *io, uint64_t owner, const struct address *l
     s = socket_slot((struct ring *)io, SLOT_UDP, owner, fd, id);
     if (!s)
         return -EMFILE;
+    fixed_set((struct ring *)io, s, fd);
     s->family = local->family;
     return 0;
 }
@@ -444,7 +444,7 @@ static void uring_free(struct io *io)
         slot_todo(&r->core, s);
     }
     for (int i = 0; i < FREE_ROUNDS && r->attached && !all_free(r); i++)
-        uring_wait(io, MS(10), false);
+        uring_wait(io, MS(1), false);
     io_uring_queue_exit(&r->ring); /* takes with it what a stuck disk still holds */
     for (uint32_t i = 1; i <= r->core.slot_count; i++) {
         struct slot *s = &r->core.slots[i];

@@ -57,10 +57,6 @@ struct scratch *ring_scratch(struct ring *r)
 
 void ring_aim_at(struct ring *r, struct slot *s, struct io_uring_sqe *sqe, uint64_t data)
 {
-    if (s->fixed) {
-        sqe->fd = (int)slot_number(&r->core, s);
-        io_uring_sqe_set_flags(sqe, sqe->flags | IOSQE_FIXED_FILE);
-    }
     io_uring_sqe_set_data64(sqe, data);
     s->sqe_last = r->sqe_count;
 }
@@ -147,6 +143,8 @@ static void open_put(struct ring *r, struct slot *s)
     s->open_node = 0;
 }
 
+/* Only datagrams go out by the table: on older kernels a removed file stays open for as long as any
+ * operation that was begun by the table is under way, and all others last long. */
 void fixed_set(struct ring *r, struct slot *s, int fd)
 {
     if (r->has_files)
@@ -328,7 +326,6 @@ static void connection_open(struct ring *r, struct slot *listener, int fd)
     }
     s->up = true;
     s->peer = peer;
-    fixed_set(r, s, fd);
     slot_todo(core, s);
     slot_deliver(core, s, (struct io_event){.kind = IO_ACCEPTED});
 }

@@ -1101,6 +1101,40 @@ static void free_with_all_open(void **state)
     assert_int_equal(before, after);
 }
 
+static void *shard(void *context)
+{
+    struct world *w = context;
+    io_id id;
+    int fd = accepted(w, &id);
+
+    assert_int_equal(w->io->ops->stream_send(w->io, id, text(w, "from here")), 0);
+    await(w, IO_SENT, 1);
+    plain_expect(fd, "from here");
+    close(fd);
+    await(w, IO_CLOSED, 1);
+    world_free(w);
+    return NULL;
+}
+
+/* Made at boot by one thread, with a handle already; used and freed by another. */
+static void made_elsewhere(void **state)
+{
+    struct world *w = world_new();
+    struct address at = loopback(0);
+    pthread_t thread;
+    io_id id;
+
+    (void)state;
+    assert_int_equal(w->io->ops->udp_open(w->io, 1, &at, &id, &at), 0);
+    assert_int_equal(w->io->ops->udp_send(w->io, id, text(w, "x"), &at), 0);
+    assert_int_equal(pthread_create(&thread, NULL, shard, w), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    w = world_new(); /* and one that nobody ever waited on */
+    assert_int_equal(w->io->ops->udp_open(w->io, 1, &at, &id, NULL), 0); /* the port is free */
+    assert_int_equal(w->io->ops->udp_send(w->io, id, text(w, "x"), &at), 0);
+    world_free(w);
+}
+
 static void bad_setup(void **state)
 {
     struct frame_pool *pool = frame_pool_new(1);
@@ -1145,6 +1179,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(wake),
     cmocka_unit_test(tick),
     cmocka_unit_test(free_with_all_open),
+    cmocka_unit_test(made_elsewhere),
     cmocka_unit_test(bad_setup),
 };
 
