@@ -254,6 +254,7 @@ static void stale_ids(void **state)
         assert_int_equal(ops->udp_open(w->io, 1, &at, &id, NULL), 0);
         assert_true(id != old && id != first && id != IO_NONE);
         assert_int_equal(ops->udp_connect(w->io, old, &at), -EBADF);
+        assert_int_equal(ops->udp_connect(w->io, first, &at), -EBADF); /* its slot comes round */
         assert_int_equal(ops->udp_send(w->io, old, text(w, "x"), &at), -EBADF);
         ops->close(w->io, old, true);
         assert_int_equal(ops->open_count(w->io), 1);
