@@ -103,6 +103,8 @@ void playout_init(struct playout *p, const struct playout_config *config, struct
                   int64_t start_ns);
 /* Puts every frame. */
 void playout_fini(struct playout *p);
+/* The leg's clock: the number of the sample that is due now; -1 before it starts. */
+int64_t playout_clock(const struct playout *p, int64_t now_ns);
 
 /* ---- the feeder's side ---- */
 
@@ -135,7 +137,8 @@ struct playout_packet {
 /* What is to be sent now: fills out[packet_samples] and *packet; false when nothing is due. Call
  * again until false (a lead, or a late tick, makes several). */
 bool playout_pull(struct playout *p, int64_t now_ns, int16_t *out, struct playout_packet *packet);
-/* When playout_pull() will next have something, as things stand now; NEVER_NS if not by itself. */
+/* When playout_pull() will next have something, as things stand now; NEVER_NS if not by itself. To
+ * be asked again after a push: the first audio of a reply is due at once on a carrier leg. */
 int64_t playout_deadline_ns(const struct playout *p);
 /* After each round of pulls: the number of a mark to send now; false when there is none. One mark
  * stands for every piece before it. */
@@ -166,10 +169,12 @@ uint32_t playout_starved_ms(const struct playout *p, int64_t now_ns);
 /* ---- barge-in ---- */
 
 /* HOLD: nothing more leaves (a continuous leg sends silence). What left is still heard. Returns
- * the ms sent and not yet heard, by which the leg decides whether to clear the carrier. */
+ * the ms sent ahead of their due time, which a clear would still stop: by it the leg decides
+ * whether to clear. Just after a pull that is up to the lead and one packet. */
 uint32_t playout_hold(struct playout *p, int64_t now_ns);
 /* The leg has told the carrier to drop what it holds: heard stands still where it is now, and what
- * was sent beyond it will leave again after playout_resume(). */
+ * was sent beyond it will leave again after playout_resume(). A carrier leg's next packet may then
+ * have an earlier clock than the last: in a recording it takes the place of what was cleared. */
 void playout_cleared(struct playout *p, int64_t now_ns);
 void playout_resume(struct playout *p);
 /* FLUSH: everything is dropped, the generation goes up by one, the hold ends. `cleared` says that

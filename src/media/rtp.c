@@ -334,3 +334,9 @@ enum rtp_admission rtp_source_check(struct rtp_source *s, const struct rtp_addre
         return move(s, from, p, now_ns);
     return rival(s, from, p, now_ns);
 }
+
+bool rtp_source_admits_rtcp(const struct rtp_source *s, const struct rtp_address *from)
+{
+    return memcmp(from->ip, s->peer.ip, sizeof(from->ip)) == 0 &&
+           (from->port == s->peer.port || from->port == (uint16_t)(s->peer.port + 1));
+}

@@ -60,7 +60,7 @@ MUST_USE int rtp_send_packet(struct rtp_send *s, struct builder *b, uint8_t pt, 
 /* ---- receiving ---- */
 #define RTP_DROPOUT_MAX  3000 /* a forward jump up to here is loss, beyond it a restart (A.1) */
 #define RTP_MISORDER_MAX 100  /* a packet up to this far back is late, beyond it a restart */
-#define RTP_JUMP_MS      5000 /* timestamp and arrival apart by more: the sender's clock restarted */
+#define RTP_JUMP_MS      5000 /* timestamp and arrival further apart: the sender's clock restarts */
 
 enum rtp_verdict {
     RTP_FRESH,     /* newer than all before; gaps show in `seq` */
@@ -170,5 +170,9 @@ void rtp_source_reset(struct rtp_source *s, const struct rtp_address *announced)
  * RTP_RELEARN_RUN consecutive sequence numbers. */
 enum rtp_admission rtp_source_check(struct rtp_source *s, const struct rtp_address *from,
                                     const struct rtp_packet *p, int64_t now_ns);
+
+/* Whether RTCP from there may be believed: the peer's host, from its RTP port (RFC 5761) or the one
+ * above. The caller also compares the sender's SSRC before it acts on a BYE. */
+bool rtp_source_admits_rtcp(const struct rtp_source *s, const struct rtp_address *from);
 
 #endif

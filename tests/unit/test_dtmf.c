@@ -236,6 +236,24 @@ static void stragglers_and_contradictions_are_ignored(void **state)
     assert_int_equal(hear(&r, 100, 4, false, 160, 500).started, '4');
 }
 
+static void segments_belong_to_their_own_event(void **state)
+{
+    struct dtmf_receive r;
+
+    (void)state;
+    dtmf_receive_init(&r, 8000);
+    hear(&r, 0, 1, false, 65535, 0);
+    assert_int_equal(hear(&r, 65535, 1, false, 160, 20).started, 0);
+    assert_int_equal(hear(&r, 65535, 1, true, 320, 40).duration, 65535 + 320);
+    hear(&r, 70000, 2, false, 160, 500);
+    assert_int_equal(hear(&r, 70000, 2, true, 800, 600).duration, 800);
+    /* Another digit just there is another digit, and so is the same one after its end. */
+    hear(&r, 80000, 3, false, 65535, 700);
+    assert_int_equal(hear(&r, 80000 + 65535, 4, false, 160, 720).started, '4');
+    assert_int_equal(hear(&r, 80000 + 65535, 4, true, 65535, 740).ended, '4');
+    assert_int_equal(hear(&r, 80000 + 2 * 65535, 4, false, 160, 760).started, '4');
+}
+
 static void long_press_is_one_digit(void **state)
 {
     struct rand rand = {3};
@@ -261,6 +279,7 @@ int main(void)
         cmocka_unit_test(lost_end_shows_by_the_next_digit),
         cmocka_unit_test(lost_end_shows_by_quiet_or_audio),
         cmocka_unit_test(stragglers_and_contradictions_are_ignored),
+        cmocka_unit_test(segments_belong_to_their_own_event),
         cmocka_unit_test(long_press_is_one_digit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -96,6 +96,9 @@ static void rtp_sends_silence_at_absolute_deadlines(void **state)
     (void)state;
     begin(&RTP);
     assert_false(playout_pull(&p, START_NS - 1, out, &packet));
+    assert_int_equal(playout_clock(&p, START_NS - 1), -1);
+    /* After a year of uptime: no product overflows. */
+    assert_int_equal(playout_clock(&p, START_NS + SECONDS(31536000)), INT64_C(31536000) * 8000);
     for (int64_t i = 0; i < 1000; i++) {
         assert_int_equal(playout_deadline_ns(&p), START_NS + MS(20 * i));
         assert_false(playout_pull(&p, START_NS + MS(20 * i) - 1, out, &packet));
@@ -177,6 +180,33 @@ static void underrun_is_a_gap_inside_a_reply(void **state)
     push_ms(20, 2); /* a new reply: no underrun between replies */
     pull_all(120);
     assert_int_equal(p.underruns, 1);
+    playout_reply_end(&p, p.generation); /* now with its audio still queued */
+    push_ms(40, 3);
+    playout_reply_end(&p, p.generation);
+    pull_all(140);
+    pull_all(160);
+    pull_all(180);
+    push_ms(20, 4);
+    pull_all(200);
+    assert_int_equal(p.underruns, 1);
+    end();
+}
+
+/* 220 samples of 11025 Hz are no whole number of nanoseconds. */
+static void odd_rates_keep_their_deadlines(void **state)
+{
+    static const struct playout_config ODD = {
+        .rate_hz = 11025, .packet_samples = 220, .depth_ms = 100, .continuous = true};
+    int16_t odd[220];
+
+    (void)state;
+    begin(&ODD);
+    for (int64_t i = 0; i < 2000; i++) {
+        int64_t deadline_ns = playout_deadline_ns(&p);
+        assert_false(playout_pull(&p, deadline_ns - 1, odd, &packet));
+        assert_true(playout_pull(&p, deadline_ns, odd, &packet));
+        assert_int_equal(packet.clock, i * 220);
+    }
     end();
 }
 
@@ -417,6 +447,21 @@ static void hold_then_resume_loses_and_repeats_nothing(void **state)
     end();
 }
 
+static void what_is_under_way_cannot_be_cleared(void **state)
+{
+    (void)state;
+    begin(&CARRIER);
+    p.latency_ns = MS(200);
+    push_ms(400, 1);
+    for (int64_t t = 0; t <= 100; t += 20)
+        pull_all(t);
+    assert_int_equal(heard_at(110), 0); /* 180 ms sent, none heard, 70 of them not yet due */
+    assert_int_equal(playout_hold(&p, START_NS + MS(110)), 70);
+    assert_int_equal(playout_hold(&p, START_NS + MS(300)), 0);
+    assert_int_equal(heard_at(300), 100 * 8);
+    end();
+}
+
 static void cleared_audio_is_sent_again(void **state)
 {
     uint32_t mark;
@@ -532,11 +577,12 @@ struct model {
     int16_t base; /* value of speech sample 0 */
 };
 
-static void model_pull(struct model *m)
+static int model_pull(struct model *m)
 {
     uint32_t mark, piece;
+    int count = 0;
 
-    while (pull_at(m->now_ms)) {
+    for (; pull_at(m->now_ms); count++) {
         assert_int_equal(packet.samples, PACKET);
         assert_true(packet.speech <= PACKET);
         assert_true(packet.clock >= m->clock || !p.config.continuous);
@@ -554,6 +600,21 @@ static void model_pull(struct model *m)
         assert_true(piece > m->piece_last);
         m->piece_last = piece;
     }
+    return count;
+}
+
+/* The deadline is when the next packet is due, no earlier and no later. */
+static void model_deadline(struct model *m)
+{
+    int64_t deadline_ns = playout_deadline_ns(&p);
+
+    assert_true(deadline_ns > START_NS + MS(m->now_ms));
+    if (deadline_ns == NEVER_NS || rand_chance(&m->rand, 800))
+        return;
+    assert_false(playout_pull(&p, deadline_ns - 1, out, &packet));
+    assert_int_equal((deadline_ns - START_NS) % NS_PER_MS, 0);
+    m->now_ms = ns_to_ms(deadline_ns - START_NS);
+    assert_true(model_pull(m) > 0);
 }
 
 static void model_push(struct model *m)
@@ -610,6 +671,7 @@ static void model_run(const struct playout_config *config, uint64_t seed)
             m.piece_pushed++;
         }
         model_pull(&m);
+        model_deadline(&m);
         int64_t heard = heard_at(m.now_ms);
         assert_true(heard >= m.heard && heard <= p.sent && p.sent <= p.pushed);
         assert_int_equal(p.sent, m.next);
@@ -641,6 +703,7 @@ int main(void)
         cmocka_unit_test(pieces_join_inside_a_packet),
         cmocka_unit_test(carrier_leg_leads_and_is_silent_when_idle),
         cmocka_unit_test(underrun_is_a_gap_inside_a_reply),
+        cmocka_unit_test(odd_rates_keep_their_deadlines),
         cmocka_unit_test(short_rest_leaves_when_the_far_end_runs_dry),
         cmocka_unit_test(stall_skips_a_continuous_clock),
         cmocka_unit_test(depth_is_back_pressure),
@@ -651,6 +714,7 @@ int main(void)
         cmocka_unit_test(marks_correct_the_ledger),
         cmocka_unit_test(one_mark_stands_for_several_pieces),
         cmocka_unit_test(hold_then_resume_loses_and_repeats_nothing),
+        cmocka_unit_test(what_is_under_way_cannot_be_cleared),
         cmocka_unit_test(cleared_audio_is_sent_again),
         cmocka_unit_test(flush_cuts_the_text_where_it_was_heard),
         cmocka_unit_test(flush_without_clear_counts_what_left),

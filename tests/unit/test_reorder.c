@@ -84,6 +84,19 @@ static void a_gap_is_given_up_after_the_wait(void **state)
     assert_int_equal(r.gaps, 2);
 }
 
+static void the_longest_wait_counts(void **state)
+{
+    (void)state;
+    reorder_init(&r, 10, MS(40));
+    assert_int_equal(put(0, 0), 0);
+    expect_frame(0, 0);
+    assert_int_equal(put(3, 10), 0);
+    assert_int_equal(put(2, 30), 0); /* in front of it, but younger */
+    assert_int_equal(reorder_deadline_ns(&r), MS(50));
+    expect_none(49);
+    expect_gap(1, 1, 50);
+}
+
 static void a_gap_is_given_up_after_so_many_packets(void **state)
 {
     (void)state;
@@ -193,6 +206,7 @@ int main(void)
         cmocka_unit_test(in_order_passes_at_once),
         cmocka_unit_test(swapped_packets_are_put_right),
         cmocka_unit_test(a_gap_is_given_up_after_the_wait),
+        cmocka_unit_test(the_longest_wait_counts),
         cmocka_unit_test(a_gap_is_given_up_after_so_many_packets),
         cmocka_unit_test(duplicates_are_refused),
         cmocka_unit_test(packets_without_audio_fill_their_place),

@@ -123,6 +123,8 @@ static void refuses_hostile_packets(void **state)
     static const uint8_t OVERPAD[] = {0xA0, 201, 0, 2, 0, 0, 0, 1, 0, 0, 0, 12};
     static const uint8_t ODDPAD[] = {0xA0, 201, 0, 2, 0, 0, 0, 1, 0, 0, 0, 3};
     static const uint8_t NOPAD[] = {0x80, 201, 0, 1, 0, 0, 0, 1, 0xA0, 203, 0, 0};
+    static const uint8_t EARLYPAD[] = {0xA0, 201, 0,    2,   0, 0, 0, 1, 0, 0,
+                                       0,    4,   0x80, 201, 0, 1, 0, 0, 0, 1};
     assert_int_equal(rtcp_parse(slice_of(COUNT, 8), 1, &in), -EBADMSG);
     assert_int_equal(rtcp_parse(slice_of(VERSION, 8), 1, &in), -EBADMSG);
     assert_int_equal(rtcp_parse(slice_of(TYPE, 8), 1, &in), -EBADMSG);
@@ -132,6 +134,7 @@ static void refuses_hostile_packets(void **state)
     assert_int_equal(rtcp_parse(slice_of(OVERPAD, 12), 1, &in), -EBADMSG);
     assert_int_equal(rtcp_parse(slice_of(ODDPAD, 12), 1, &in), -EBADMSG);
     assert_int_equal(rtcp_parse(slice_of(NOPAD, 12), 1, &in), -EBADMSG);
+    assert_int_equal(rtcp_parse(slice_of(EARLYPAD, 20), 1, &in), -EBADMSG);
     for (size_t i = 0; i < sizeof(d); i += 4)
         memcpy(d + i, (uint8_t[]){0x80, 204, 0, 0}, 4);
     assert_int_equal(rtcp_parse(slice_of(d, 4 * RTCP_PACKETS_MAX), 1, &in), 0);

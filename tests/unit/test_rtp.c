@@ -187,9 +187,11 @@ static void restarts_need_two_packets(void **state)
     rtp_receive_init(&r, 8000);
     for (uint16_t i = 0; i < 50; i++)
         feed(&r, 7, i, i * 160u, 20 * i);
-    /* One stray packet of another SSRC changes nothing. */
-    assert_int_equal(feed(&r, 8, 9000, 5, 1000).verdict, RTP_SUSPECT);
+    /* Stray packets of another SSRC between good ones change nothing. */
+    assert_int_equal(feed(&r, 8, 8999, 5, 980).verdict, RTP_SUSPECT);
     assert_int_equal(feed(&r, 7, 50, 8000, 1000).verdict, RTP_FRESH);
+    assert_int_equal(feed(&r, 8, 9000, 5, 1010).verdict, RTP_SUSPECT);
+    assert_int_equal(feed(&r, 8, 9002, 5, 1010).verdict, RTP_SUSPECT);
     /* A real change is over after two packets, 40 ms. */
     assert_int_equal(feed(&r, 8, 9000, 0xFFFF0000, 1020).verdict, RTP_SUSPECT);
     struct rtp_arrival a = feed(&r, 8, 9001, 0xFFFF00A0, 1040);
@@ -198,6 +200,7 @@ static void restarts_need_two_packets(void **state)
     assert_int_equal(a.timestamp, 8000 + 320); /* by the clock of arrival */
     assert_int_equal(feed(&r, 8, 9002, 0xFFFF0140, 1060).timestamp, 8000 + 480);
     assert_int_equal(r.base_seq, 9001);
+    assert_int_equal(r.jitter_q4, 0); /* the two senders' clocks are not compared */
     /* The same for a wild sequence number; just below the bound it is loss. */
     assert_int_equal(feed(&r, 8, 9002 + RTP_DROPOUT_MAX, 0, 1080).verdict, RTP_SUSPECT);
     assert_int_equal(feed(&r, 8, 9001 + RTP_DROPOUT_MAX, 0xFFFF01E0, 1080).verdict, RTP_FRESH);
@@ -238,6 +241,22 @@ static void jitter_follows_the_rfc(void **state)
     for (uint16_t i = 500; i < 520; i++)
         feed(&r, 7, i, 499 * 160u, 1000000 + 20 * i);
     assert_int_equal(r.jitter_q4, q4);
+}
+
+static void jitter_starts_again_with_the_source(void **state)
+{
+    struct rtp_receive r;
+
+    (void)state;
+    rtp_receive_init(&r, 8000);
+    feed(&r, 7, 0, 0, 0);
+    feed(&r, 7, 1, 160, 25);
+    assert_int_equal(r.jitter_q4, 40);
+    feed(&r, 8, 100, 1000, 40); /* half a second off the other's clock */
+    assert_int_equal(feed(&r, 8, 101, 4160, 60).verdict, RTP_RESYNC);
+    assert_int_equal(r.jitter_q4, 0);
+    feed(&r, 8, 102, 4320, 80);
+    assert_int_equal(r.jitter_q4, 0);
 }
 
 static void reports_loss_per_interval(void **state)
@@ -374,6 +393,7 @@ static void stream_that_goes_on_elsewhere_is_followed(void **state)
     assert_int_equal(knock(&s, address(9, 900), 7, 3, 90), RTP_REFUSED);
     assert_int_equal(knock(&s, address(9, 900), 7, 4, 95), RTP_REFUSED);
     assert_int_equal(knock(&s, moved, 7, 5, 100), RTP_ADMITTED);
+    assert_int_equal(knock(&s, address(9, 900), 7, 5, 105), RTP_REFUSED);
     assert_int_equal(knock(&s, address(9, 900), 7, 6, 120), RTP_REFUSED);
     /* After the window nothing moves it, until signalling says so. */
     for (uint16_t i = 0; i < 10; i++)
@@ -381,6 +401,24 @@ static void stream_that_goes_on_elsewhere_is_followed(void **state)
                          RTP_REFUSED);
     rtp_source_reset(&s, &announced);
     assert_int_equal(knock(&s, address(9, 900), 7, 7, 9000), RTP_MOVED);
+}
+
+static void rtcp_comes_from_beside_the_rtp(void **state)
+{
+    struct rtp_source s;
+    struct rtp_address announced = address(1, 4000), from = address(1, 4001);
+
+    (void)state;
+    rtp_source_init(&s, RTP_LOCK_ANY, &announced);
+    assert_true(rtp_source_admits_rtcp(&s, &announced));
+    assert_true(rtp_source_admits_rtcp(&s, &from));
+    from.port = 4002;
+    assert_false(rtp_source_admits_rtcp(&s, &from));
+    from = address(2, 4001);
+    assert_false(rtp_source_admits_rtcp(&s, &from));
+    assert_int_equal(knock(&s, address(2, 4000), 7, 0, 0), RTP_MOVED);
+    assert_true(rtp_source_admits_rtcp(&s, &from));
+    assert_false(rtp_source_admits_rtcp(&s, &announced));
 }
 
 int main(void)
@@ -397,12 +435,14 @@ int main(void)
         cmocka_unit_test(restarts_need_two_packets),
         cmocka_unit_test(timestamp_jump_resyncs_but_silence_does_not),
         cmocka_unit_test(jitter_follows_the_rfc),
+        cmocka_unit_test(jitter_starts_again_with_the_source),
         cmocka_unit_test(reports_loss_per_interval),
         cmocka_unit_test(fresh_is_always_ahead),
         cmocka_unit_test(known_peer_admits_nobody_else),
         cmocka_unit_test(host_lock_learns_the_port),
         cmocka_unit_test(first_source_stays),
         cmocka_unit_test(stream_that_goes_on_elsewhere_is_followed),
+        cmocka_unit_test(rtcp_comes_from_beside_the_rtp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

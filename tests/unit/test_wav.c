@@ -169,6 +169,8 @@ static void repairs_for_any_length(void **state)
     }
 }
 
+/* Every byte but those of the sizes must be as we write it; another rate, with its bytes per second
+ * left as they were, is not ours either. */
 static void repairs_only_its_own(void **state)
 {
     uint8_t head[WAV_HEADER_BYTES_MAX];
@@ -176,13 +178,16 @@ static void repairs_only_its_own(void **state)
 
     (void)state;
     for (size_t at = 0; at < 44; at++) {
-        if ((at >= 4 && at < 8) || at >= 40)
-            continue; /* the sizes */
         make(head, sizeof(head), &MONO, 0);
         head[at] ^= 0x20;
-        int err = wav_repair(head, 44, 1044, &keep);
-        /* Another rate, with its bytes per second left as they were, is not ours either. */
-        assert_int_equal(err, -EBADMSG);
+        bool size = (at >= 4 && at < 8) || at >= 40;
+        assert_int_equal(wav_repair(head, 44, 1044, &keep), size ? 0 : -EBADMSG);
+    }
+    for (size_t at = 0; at < 58; at++) {
+        make(head, sizeof(head), &MULAW, 0);
+        head[at] ^= 0x20;
+        bool size = (at >= 4 && at < 8) || (at >= 46 && at < 50) || at >= 54;
+        assert_int_equal(wav_repair(head, 58, 1058, &keep), size ? 0 : -EBADMSG);
     }
 }
 
