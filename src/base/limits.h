@@ -25,10 +25,14 @@
 #define HTTP_HEAD_BYTES_MAX    8192       /* request line and headers; beyond: 431 */
 #define HTTP_HEADERS_MAX       64         /* beyond: 431 */
 #define HTTP_BODY_BYTES_MAX    65536      /* carrier form bodies; beyond: 413 */
+#define HTTP_ARGS_MAX          128        /* arguments of one query or form; beyond: -E2BIG */
 
 /* ---- media sockets ---- */
 #define WS_MESSAGE_BYTES_MAX 65536 /* a media message; beyond: close 1009 */
-#define WS_SEND_QUEUE_MAX    64 /* frames waiting in one socket; beyond: the slow peer is closed */
+#define WS_SEND_QUEUE_MAX    64  /* frames waiting in one socket; beyond: the slow peer is closed */
+#define CARRIER_ID_BYTES     80  /* stream, call, account ids with NUL; longer: the call ends */
+#define CARRIER_TOKEN_BYTES  512 /* media token with NUL; longer: the call ends */
+#define CARRIER_MARK_BYTES   128 /* mark names with NUL; longer: the call ends */
 #define RTP_PACKET_BYTES_MAX 1500
 #define DTMF_DIGITS_MAX      32 /* waiting digits of one call; beyond: newest dropped */
 

@@ -476,12 +476,23 @@ uint32_t playout_starved_ms(const struct playout *p, int64_t now_ns)
 
 /* ---- barge-in ---- */
 
+/* Latency is no part of it: what is under way to the ear is beyond any clear. */
+static uint32_t undue_ms(struct playout *p, int64_t now_ns)
+{
+    if (p->run_head == p->run_tail)
+        return 0;
+    const struct playout_run *newest = run_at(p, p->run_tail - 1);
+    int64_t undue = newest->clock + newest->samples - max64(sample_at(p, now_ns), 0);
+    int64_t unheard = p->sent - p->heard;
+    return (uint32_t)ms_of_samples(p, undue < unheard ? max64(undue, 0) : unheard);
+}
+
 uint32_t playout_hold(struct playout *p, int64_t now_ns)
 {
     heard_update(p, now_ns);
     p->held = true;
     p->speech_ends = -1; /* the gap that follows is wanted */
-    return (uint32_t)ms_of_samples(p, p->sent - p->heard);
+    return undue_ms(p, now_ns);
 }
 
 /* The far end is empty: what comes next is due at once. A continuous clock only goes forward,

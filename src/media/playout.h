@@ -169,7 +169,8 @@ uint32_t playout_starved_ms(const struct playout *p, int64_t now_ns);
 /* ---- barge-in ---- */
 
 /* HOLD: nothing more leaves (a continuous leg sends silence). What left is still heard. Returns
- * the ms sent and not yet heard, by which the leg decides whether to clear the carrier. */
+ * the ms sent ahead of their due time, which a clear would still stop: by it the leg decides
+ * whether to clear. Just after a pull that is up to the lead and one packet. */
 uint32_t playout_hold(struct playout *p, int64_t now_ns);
 /* The leg has told the carrier to drop what it holds: heard stands still where it is now, and what
  * was sent beyond it will leave again after playout_resume(). A carrier leg's next packet may then

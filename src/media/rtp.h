@@ -60,7 +60,7 @@ MUST_USE int rtp_send_packet(struct rtp_send *s, struct builder *b, uint8_t pt, 
 /* ---- receiving ---- */
 #define RTP_DROPOUT_MAX  3000 /* a forward jump up to here is loss, beyond it a restart (A.1) */
 #define RTP_MISORDER_MAX 100  /* a packet up to this far back is late, beyond it a restart */
-#define RTP_JUMP_MS      5000 /* timestamp and arrival apart by more: the sender's clock restarted */
+#define RTP_JUMP_MS      5000 /* timestamp and arrival further apart: the sender's clock restarts */
 
 enum rtp_verdict {
     RTP_FRESH,     /* newer than all before; gaps show in `seq` */

@@ -447,6 +447,21 @@ static void hold_then_resume_loses_and_repeats_nothing(void **state)
     end();
 }
 
+static void what_is_under_way_cannot_be_cleared(void **state)
+{
+    (void)state;
+    begin(&CARRIER);
+    p.latency_ns = MS(200);
+    push_ms(400, 1);
+    for (int64_t t = 0; t <= 100; t += 20)
+        pull_all(t);
+    assert_int_equal(heard_at(110), 0); /* 180 ms sent, none heard, 70 of them not yet due */
+    assert_int_equal(playout_hold(&p, START_NS + MS(110)), 70);
+    assert_int_equal(playout_hold(&p, START_NS + MS(300)), 0);
+    assert_int_equal(heard_at(300), 100 * 8);
+    end();
+}
+
 static void cleared_audio_is_sent_again(void **state)
 {
     uint32_t mark;
@@ -699,6 +714,7 @@ int main(void)
         cmocka_unit_test(marks_correct_the_ledger),
         cmocka_unit_test(one_mark_stands_for_several_pieces),
         cmocka_unit_test(hold_then_resume_loses_and_repeats_nothing),
+        cmocka_unit_test(what_is_under_way_cannot_be_cleared),
         cmocka_unit_test(cleared_audio_is_sent_again),
         cmocka_unit_test(flush_cuts_the_text_where_it_was_heard),
         cmocka_unit_test(flush_without_clear_counts_what_left),

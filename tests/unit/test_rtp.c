@@ -243,6 +243,22 @@ static void jitter_follows_the_rfc(void **state)
     assert_int_equal(r.jitter_q4, q4);
 }
 
+static void jitter_starts_again_with_the_source(void **state)
+{
+    struct rtp_receive r;
+
+    (void)state;
+    rtp_receive_init(&r, 8000);
+    feed(&r, 7, 0, 0, 0);
+    feed(&r, 7, 1, 160, 25);
+    assert_int_equal(r.jitter_q4, 40);
+    feed(&r, 8, 100, 1000, 40); /* half a second off the other's clock */
+    assert_int_equal(feed(&r, 8, 101, 4160, 60).verdict, RTP_RESYNC);
+    assert_int_equal(r.jitter_q4, 0);
+    feed(&r, 8, 102, 4320, 80);
+    assert_int_equal(r.jitter_q4, 0);
+}
+
 static void reports_loss_per_interval(void **state)
 {
     struct rtp_receive r;
@@ -419,6 +435,7 @@ int main(void)
         cmocka_unit_test(restarts_need_two_packets),
         cmocka_unit_test(timestamp_jump_resyncs_but_silence_does_not),
         cmocka_unit_test(jitter_follows_the_rfc),
+        cmocka_unit_test(jitter_starts_again_with_the_source),
         cmocka_unit_test(reports_loss_per_interval),
         cmocka_unit_test(fresh_is_always_ahead),
         cmocka_unit_test(known_peer_admits_nobody_else),

@@ -1,0 +1,85 @@
+#include "carrier/carrier.h"
+
+#define CARRIER(ops) extern const struct carrier_ops ops;
+#include "carrier/carriers.def"
+#undef CARRIER
+
+static const struct carrier_ops *const carriers[] = {
+#define CARRIER(ops) &ops,
+#include "carrier/carriers.def"
+#undef CARRIER
+};
+
+void carrier_init(struct carrier *c, const struct carrier_ops *ops)
+{
+    *c = (struct carrier){.ops = ops};
+}
+
+enum carrier_detect carrier_find(bool text, struct slice message, const struct carrier_ops **ops)
+{
+    enum carrier_detect best = CARRIER_NO;
+    struct json_doc doc = {NULL};
+    bool json = text && json_read(&doc, message, WS_MESSAGE_BYTES_MAX, NULL) == 0;
+
+    *ops = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(carriers) && best != CARRIER_YES; i++) {
+        enum carrier_detect found = carriers[i]->detect(text, message, json ? &doc : NULL);
+        if (found > best)
+            best = found;
+        if (found == CARRIER_YES)
+            *ops = carriers[i];
+    }
+    json_free(&doc);
+    return best;
+}
+
+const struct carrier_ops *carrier_at(size_t i)
+{
+    return i < ARRAY_LEN(carriers) ? carriers[i] : NULL;
+}
+
+const struct carrier_ops *carrier_named(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(carriers); i++)
+        if (strcmp(carriers[i]->name, name) == 0)
+            return carriers[i];
+    return NULL;
+}
+
+void carrier_bad(struct carrier *c, struct carrier_event *ev, const char *what)
+{
+    c->phase = CARRIER_STOPPED;
+    ev->kind = CARRIER_BAD;
+    ev->what = what;
+}
+
+bool carrier_id_plain(struct slice id)
+{
+    for (size_t i = 0; i < id.len; i++) {
+        uint8_t c = id.at[i];
+        bool letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+        if (!letter && !(c >= '0' && c <= '9') && c != '-' && c != '_')
+            return false;
+    }
+    return id.len > 0;
+}
+
+char carrier_digit(const char *text)
+{
+    char c = text[0];
+
+    if (c == '\0' || text[1] != '\0')
+        return 0;
+    if (c >= 'a' && c <= 'd')
+        c = (char)(c - 'a' + 'A');
+    return strchr("0123456789*#ABCD", c) ? c : 0;
+}
+
+bool carrier_in_order(struct carrier *c, const struct carrier_event *ev)
+{
+    if ((ev->sequence && ev->sequence < c->sequence) || (ev->chunk && ev->chunk < c->chunk))
+        return false;
+    c->sequence = ev->sequence ? ev->sequence : c->sequence;
+    c->chunk = ev->chunk ? ev->chunk : c->chunk;
+    return true;
+}
