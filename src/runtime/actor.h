@@ -142,8 +142,15 @@ void actor_io_give(struct actor *from, struct actor *to, io_id id);
 
 /* Ends one call when something that cannot be is true of it: logs file and line, stops the call
  * with EPROTO, leaves every other call alone. For wrong calls; wrong runtime is assert(). */
-#define call_check(a, truth)                                                                       \
-    ((truth) ? true : (actor_check_failed((a), #truth, __FILE__, __LINE__), false))
+#define call_check(a, truth) actor_check((a), (truth), #truth, __FILE__, __LINE__)
 void actor_check_failed(struct actor *a, const char *truth, const char *file, int line);
+
+static inline bool actor_check(struct actor *a, bool holds, const char *truth, const char *file,
+                               int line)
+{
+    if (!holds)
+        actor_check_failed(a, truth, file, line);
+    return holds;
+}
 
 #endif

@@ -331,7 +331,8 @@ int shard_new(const struct shard_setup *setup, struct shard **out)
     wheel_init(&shard->wheel, shard->now_ns);
     shard->pool = frame_pool_new(setup->frames_max);
     shard->queue = map_zeroed(LOCAL_QUEUE_MAX * sizeof(struct msg));
-    shard->scratch = boot_alloc(1, SCRATCH_BYTES);
+    /* Mapped: the large part costs memory when it is first used. */
+    shard->scratch = map_zeroed(SCRATCH_BYTES + LARGE_SCRATCH_BYTES);
     for (size_t i = 0; i < setup->type_count; i++) {
         slab_init(&shard->slabs[i], &setup->types[i], shard->slots_total);
         shard->slots_total += setup->types[i].actors_max;
@@ -379,7 +380,7 @@ void shard_free(struct shard **shard_at)
     free(shard->actors);
     free(shard->generations);
     free(shard->lane_clients);
-    free(shard->scratch);
+    munmap(shard->scratch, SCRATCH_BYTES + LARGE_SCRATCH_BYTES);
     free(shard);
     *shard_at = NULL;
 }
@@ -429,6 +430,11 @@ struct slice shard_received(const struct shard *shard)
 struct slice shard_scratch(struct shard *shard)
 {
     return slice_of(shard->scratch, SCRATCH_BYTES);
+}
+
+struct slice shard_large_scratch(struct shard *shard)
+{
+    return slice_of(shard->scratch + SCRATCH_BYTES, LARGE_SCRATCH_BYTES);
 }
 
 uint32_t shard_emptiest_slot(const struct shard *shard)
