@@ -91,31 +91,29 @@ int slice_cstr(struct slice s, char *out, size_t out_bytes)
     return 0;
 }
 
-/* Length of the sequence at s, 0 if it is not well formed (RFC 3629 section 4). */
-static size_t utf8_step(const uint8_t *s, size_t left)
+/* The second byte's range is what excludes overlong forms, surrogates and what lies beyond the last
+ * code point (RFC 3629 section 4). */
+static bool utf8_second_ok(uint8_t lead, uint8_t second)
 {
-    uint8_t lead = s[0], low = 0x80, high = 0xBF;
-    size_t more;
+    uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+    uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+
+    return second >= low && second <= high;
+}
+
+size_t slice_utf8_step(struct slice s)
+{
+    uint8_t lead = s.len ? s.at[0] : 0xFF;
 
     if (lead < 0x80)
         return 1;
     if (lead < 0xC2 || lead > 0xF4)
         return 0;
-    more = lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
-    if (left < more + 1)
-        return 0;
-    if (lead == 0xE0)
-        low = 0xA0;
-    else if (lead == 0xED)
-        high = 0x9F;
-    else if (lead == 0xF0)
-        low = 0x90;
-    else if (lead == 0xF4)
-        high = 0x8F;
-    if (s[1] < low || s[1] > high)
+    size_t more = lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
+    if (s.len < more + 1 || !utf8_second_ok(lead, s.at[1]))
         return 0;
     for (size_t i = 2; i <= more; i++)
-        if ((s[i] & 0xC0) != 0x80)
+        if ((s.at[i] & 0xC0) != 0x80)
             return 0;
     return more + 1;
 }
@@ -123,7 +121,7 @@ static size_t utf8_step(const uint8_t *s, size_t left)
 bool slice_is_utf8(struct slice s)
 {
     for (size_t i = 0; i < s.len;) {
-        size_t step = utf8_step(s.at + i, s.len - i);
+        size_t step = slice_utf8_step(slice_of(s.at + i, s.len - i));
         if (step == 0)
             return false;
         i += step;
@@ -148,7 +146,8 @@ struct slice reader_take(struct reader *r, size_t len)
         return SLICE_NONE;
     }
     struct slice s = slice_of(r->at, len);
-    r->at += len;
+    if (len) /* not even 0 may be added to the NULL of an empty slice */
+        r->at += len;
     return s;
 }
 
@@ -203,7 +202,7 @@ uint8_t *builder_reserve(struct builder *b, size_t len)
         b->bad = true;
         return NULL;
     }
-    uint8_t *at = b->at + b->len;
+    uint8_t *at = b->len ? b->at + b->len : b->at;
     b->len += len;
     return at;
 }
@@ -263,8 +262,10 @@ void builder_printf(struct builder *b, const char *format, ...)
 {
     va_list args;
 
-    if (b->bad)
+    if (b->bad || b->len == b->size) {
+        b->bad = true;
         return;
+    }
     va_start(args, format);
     int len = vsnprintf((char *)b->at + b->len, b->size - b->len, format, args);
     va_end(args);

@@ -46,6 +46,8 @@ MUST_USE int slice_u64(struct slice s, uint64_t max, uint64_t *out);
 int slice_cstr(struct slice s, char *out, size_t out_bytes);
 /* Well-formed UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing above U+10FFFF. */
 bool slice_is_utf8(struct slice s);
+/* Bytes of the first character of a slice that is not empty; 0 if it is not well formed. */
+size_t slice_utf8_step(struct slice s);
 
 /* ---- reader: big-endian fields out of a slice ---- */
 struct reader {

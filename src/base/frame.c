@@ -4,17 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#ifndef __has_feature
-#define __has_feature(name) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-#include <sanitizer/asan_interface.h>
-#define POISON(at, len)   ASAN_POISON_MEMORY_REGION(at, len)
-#define UNPOISON(at, len) ASAN_UNPOISON_MEMORY_REGION(at, len)
-#else
-#define POISON(at, len)   ((void)(at), (void)(len))
-#define UNPOISON(at, len) ((void)(at), (void)(len))
-#endif
+#include "base/poison.h"
 
 struct frame_pool {
     struct frame *frames; /* frames[0] is never handed out: its number means none */
@@ -112,9 +102,10 @@ frame_ref frame_chain(struct frame_pool *pool, struct slice bytes)
         }
         struct frame *f = frame_at(pool, ref);
         f->len = (uint32_t)(bytes.len < FRAME_DATA_BYTES ? bytes.len : FRAME_DATA_BYTES);
-        if (f->len)
+        if (f->len) {
             memcpy(f->data, bytes.at, f->len);
-        bytes = slice_of(bytes.at + f->len, bytes.len - f->len);
+            bytes = slice_of(bytes.at + f->len, bytes.len - f->len);
+        }
         if (last == FRAME_NONE)
             first = ref;
         else

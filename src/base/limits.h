@@ -11,11 +11,13 @@
 #define SLOTS_PER_FRAME  10 /* calls are spread over ten 2 ms slots of the 20 ms period */
 
 /* ---- queues ---- */
-#define LOCAL_QUEUE_MAX 16384 /* messages waiting inside a shard; full: the sender is told */
-#define RING_BYTES      16384 /* one direction of one mailbox ring; full: outbox, then the call ends */
-#define OUTBOX_MAX      64    /* control messages of one host waiting for a ring to drain */
-#define LOG_RING_BYTES  262144 /* per thread; full: the line is dropped and counted */
-#define LOG_LINE_MAX    2048   /* longer lines are cut, marked "cut":true */
+#define LOCAL_QUEUE_MAX     16384  /* messages waiting inside a shard; full: the sender is told */
+#define RING_BYTES          16384  /* one way of a mailbox; full: outbox, then the call ends */
+#define OUTBOX_MAX          64     /* control messages of one host waiting for a ring to drain */
+#define LOG_RING_BYTES      262144 /* per thread; full: the line is dropped and counted */
+#define LOG_THREADS_MAX     128    /* threads with a ring; lines of others are dropped, counted */
+#define METRICS_THREADS_MAX 128    /* threads that count something; one more is a wrong runtime */
+#define LOG_LINE_MAX        2048   /* longer lines are cut, marked "cut":true */
 
 /* ---- unauthenticated peers ---- */
 #define PEER_UNKNOWN_NS        5000000000 /* who has not said who it is by then is closed */
@@ -23,10 +25,14 @@
 #define HTTP_HEAD_BYTES_MAX    8192       /* request line and headers; beyond: 431 */
 #define HTTP_HEADERS_MAX       64         /* beyond: 431 */
 #define HTTP_BODY_BYTES_MAX    65536      /* carrier form bodies; beyond: 413 */
+#define HTTP_ARGS_MAX          128        /* arguments of one query or form; beyond: -E2BIG */
 
 /* ---- media sockets ---- */
 #define WS_MESSAGE_BYTES_MAX 65536 /* a media message; beyond: close 1009 */
-#define WS_SEND_QUEUE_MAX    64 /* frames waiting in one socket; beyond: the slow peer is closed */
+#define WS_SEND_QUEUE_MAX    64  /* frames waiting in one socket; beyond: the slow peer is closed */
+#define CARRIER_ID_BYTES     80  /* stream, call, account ids with NUL; longer: the call ends */
+#define CARRIER_TOKEN_BYTES  512 /* media token with NUL; longer: the call ends */
+#define CARRIER_MARK_BYTES   128 /* mark names with NUL; longer: the call ends */
 #define RTP_PACKET_BYTES_MAX 1500
 #define DTMF_DIGITS_MAX      32 /* waiting digits of one call; beyond: newest dropped */
 

@@ -1,7 +1,7 @@
-/* JSON lines on stdout: timestamp, level, service, message, call_id, agent_id and the fields given.
- * A line is composed on the caller's stack, copied into a ring of the calling thread and written by
- * one writer thread, so logging never blocks a shard: a full ring drops the line and counts it.
- * Before log_start() and after log_stop() (and in tests) lines go to stderr directly. Any thread.
+/* JSON lines on stdout: timestamp, level, service, message, call_id and agent_id. A line is
+ * composed on the caller's stack, copied into a ring of the calling thread and written by one
+ * writer thread, so logging never blocks a shard: a full ring drops the line and counts it. Before
+ * log_start() and after log_stop() (and in tests) lines go to stderr directly. Any thread.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -18,15 +18,19 @@ struct log_about {
     const char *agent_id;
 };
 
-/* Starts the writer thread; lines below `least` are not composed at all. 0 or -errno. */
+/* Starts the writer thread; lines below `least` are not composed at all. 0 or -errno (-EALREADY).
+ */
 MUST_USE int log_start(enum log_level least);
-/* Drains every ring, ends the writer. */
+/* Drains every ring, ends the writer; gives up after a second if stdout is stuck. The threads
+ * that log have ended before, or their last lines may go to stderr or be lost. */
 void log_stop(void);
-/* Lines dropped because a ring was full, since the start. */
+/* Lines dropped because a ring was full, there was no ring left (LOG_THREADS_MAX) or stdout failed;
+ * only ever grows. */
 uint64_t log_dropped(void);
 /* The simulator and tests put a wall clock of their own in; NULL: the real one. */
 void log_clock(int64_t (*wall_ms)(void));
-/* One line; use the macros. `service` names the module, for instance "leg_rtp". */
+/* One line; use the macros. Leaves errno as it was. `service` names the module, for instance
+ * "leg_rtp". */
 void log_line(enum log_level level, const char *service, const struct log_about *about,
               const char *format, ...) PRINTF_LIKE(4, 5);
 enum log_level log_least(void);

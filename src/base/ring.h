@@ -19,12 +19,12 @@ struct ring *ring_new(size_t size_bytes);
 void ring_free(struct ring **r);
 
 /* Producer: one record made of two parts (b may be empty). false when it does not fit now; a record
- * beyond half the ring never fits. */
+ * that takes more than half the ring (8 bytes of header, then whole words) never fits. */
 MUST_USE bool ring_push(struct ring *r, struct slice a, struct slice b);
 /* Consumer: the oldest record in place, valid until ring_pop; false when empty. */
 bool ring_peek(struct ring *r, struct slice *record);
-void ring_pop(struct ring *r);
-/* Either side, a moment's truth: bytes in use. */
+void ring_pop(struct ring *r); /* after a ring_peek that said true */
+/* Any thread, a moment's truth: bytes in use, headers and the unused end included. */
 size_t ring_used(const struct ring *r);
 
 #endif

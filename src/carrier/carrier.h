@@ -14,10 +14,6 @@
 #include "base/json.h"
 #include "base/limits.h"
 
-#define CARRIER_ID_BYTES    80  /* stream, call and account ids with their NUL; longer: BAD */
-#define CARRIER_TOKEN_BYTES 512 /* the media token with its NUL; longer: BAD */
-#define CARRIER_MARK_BYTES  128 /* mark names with their NUL; longer: BAD */
-
 enum carrier_encoding { CARRIER_MULAW8, CARRIER_ALAW8, CARRIER_L16 };
 
 enum carrier_event_kind {

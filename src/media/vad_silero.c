@@ -25,7 +25,8 @@ struct dense {
     bool relu;
 };
 
-/* ---- plain ---- */
+/* ---- plain: portable, with the compiler's own vectors of four, which it makes scalars where the
+ * machine has none ---- */
 static void dense_plain(const struct dense *d, float *y, size_t y_step, const float *x,
                         size_t x_step, size_t columns)
 {
@@ -33,11 +34,15 @@ static void dense_plain(const struct dense *d, float *y, size_t y_step, const fl
         const float *panel = d->weights + o * d->ins;
 
         for (size_t t = 0; t < columns; t++) {
-            float sum[VAD_PANEL] = {0};
+            __attribute__((vector_size(16))) float sums[VAD_PANEL / 4] = {0}, w[VAD_PANEL / 4];
+            float sum[VAD_PANEL];
 
-            for (size_t i = 0; i < d->ins; i++)
-                for (size_t k = 0; k < VAD_PANEL; k++)
-                    sum[k] += panel[i * VAD_PANEL + k] * x[t * x_step + i];
+            for (size_t i = 0; i < d->ins; i++) {
+                memcpy(w, panel + i * VAD_PANEL, sizeof w);
+                for (size_t k = 0; k < VAD_PANEL / 4; k++)
+                    sums[k] += w[k] * x[t * x_step + i];
+            }
+            memcpy(sum, sums, sizeof sum);
             for (size_t k = 0; k < VAD_PANEL; k++) {
                 float v = sum[k] + (d->bias ? d->bias[o + k] : 0);
 
@@ -56,6 +61,50 @@ static void magnitude_plain(float *out, const float *re, const float *im, size_t
 
             out[t * bins + b] = sqrtf(r * r + i * i);
         }
+}
+
+/* e^x to about 2e-7: 2^n by the exponent bits, the rest by a polynomial. */
+MEDIA_INLINE float exp_near(float x)
+{
+    const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
+    float clipped = x < -87 ? -87 : x > 87 ? 87 : x;
+    float n = clipped * 1.44269504f + shift - shift;
+    float r = clipped - n * 0.693145752f - n * 1.42860677e-6f;
+    float p = 1.38888889e-3f;
+    int32_t bits = ((int32_t)n + 127) * 8388608;
+    float power;
+
+    p = p * r + 8.33333333e-3f;
+    p = p * r + 4.16666667e-2f;
+    p = p * r + 1.66666667e-1f;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    memcpy(&power, &bits, sizeof power);
+    return p * power;
+}
+
+MEDIA_INLINE float sigmoid(float x)
+{
+    return 1.0f / (1.0f + exp_near(-x));
+}
+
+MEDIA_INLINE float tanh_near(float x)
+{
+    return 2.0f * sigmoid(2.0f * x) - 1.0f;
+}
+
+/* Input, forget, cell and output gates before their bends, 128 of each, into the memory. */
+static void gates_plain(float *cell, float *hidden, const float *gate)
+{
+    for (size_t i = 0; i < VAD_UNITS; i++) {
+        float let_in = sigmoid(gate[i]), keep = sigmoid(gate[VAD_UNITS + i]);
+        float news = tanh_near(gate[2 * VAD_UNITS + i]);
+        float show = sigmoid(gate[3 * VAD_UNITS + i]);
+
+        cell[i] = keep * cell[i] + let_in * news;
+        hidden[i] = show * tanh_near(cell[i]);
+    }
 }
 
 /* ---- AVX2 and FMA: eight sums at a time whatever the number of columns, so that the latency of
@@ -135,10 +184,57 @@ MEDIA_TARGET static void magnitude_fast(float *out, const float *re, const float
         }
 }
 
+/* The plain ones, eight at a time. */
+MEDIA_TARGET MEDIA_INLINE __m256 sigmoid_fast(__m256 x)
+{
+    const __m256 one = _mm256_set1_ps(1);
+    __m256 v = _mm256_sub_ps(_mm256_setzero_ps(), x);
+    __m256 n, r, p, power;
+
+    v = _mm256_min_ps(_mm256_max_ps(v, _mm256_set1_ps(-87)), _mm256_set1_ps(87));
+    n = _mm256_round_ps(_mm256_mul_ps(v, _mm256_set1_ps(1.44269504f)),
+                        _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693145752f), v);
+    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(1.42860677e-6f), r);
+    p = _mm256_set1_ps(1.38888889e-3f);
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(8.33333333e-3f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(4.16666667e-2f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.66666667e-1f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(0.5f));
+    p = _mm256_fmadd_ps(p, r, one);
+    p = _mm256_fmadd_ps(p, r, one);
+    power = _mm256_castsi256_ps(
+        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
+    return _mm256_div_ps(one, _mm256_fmadd_ps(p, power, one));
+}
+
+MEDIA_TARGET MEDIA_INLINE __m256 tanh_fast(__m256 x)
+{
+    __m256 s = sigmoid_fast(_mm256_add_ps(x, x));
+
+    return _mm256_sub_ps(_mm256_add_ps(s, s), _mm256_set1_ps(1));
+}
+
+MEDIA_TARGET static void gates_fast(float *cell, float *hidden, const float *gate)
+{
+    for (size_t i = 0; i < VAD_UNITS; i += 8) {
+        __m256 let_in = sigmoid_fast(_mm256_loadu_ps(gate + i));
+        __m256 keep = sigmoid_fast(_mm256_loadu_ps(gate + VAD_UNITS + i));
+        __m256 news = tanh_fast(_mm256_loadu_ps(gate + 2 * VAD_UNITS + i));
+        __m256 show = sigmoid_fast(_mm256_loadu_ps(gate + 3 * VAD_UNITS + i));
+        __m256 kept = _mm256_mul_ps(keep, _mm256_loadu_ps(cell + i));
+        __m256 now = _mm256_fmadd_ps(let_in, news, kept);
+
+        _mm256_storeu_ps(cell + i, now);
+        _mm256_storeu_ps(hidden + i, _mm256_mul_ps(show, tanh_fast(now)));
+    }
+}
+
 #else
 
 #define dense_fast     dense_plain
 #define magnitude_fast magnitude_plain
+#define gates_fast     gates_plain
 
 #endif
 
@@ -150,38 +246,6 @@ MEDIA_INLINE void dense_run(bool fast, const struct dense *d, float *y, size_t y
         dense_fast(d, y, y_step, x, x_step, columns);
     else
         dense_plain(d, y, y_step, x, x_step, columns);
-}
-
-/* e^x to about 2e-7, written so that a compiler can do eight at once: 2^n by the exponent bits,
- * the rest by a polynomial. */
-MEDIA_INLINE float exp_near(float x)
-{
-    const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
-    float clipped = x < -87 ? -87 : x > 87 ? 87 : x;
-    float n = clipped * 1.44269504f + shift - shift;
-    float r = clipped - n * 0.693145752f - n * 1.42860677e-6f;
-    float p = 1.38888889e-3f;
-    int32_t bits = ((int32_t)n + 127) * 8388608;
-    float power;
-
-    p = p * r + 8.33333333e-3f;
-    p = p * r + 4.16666667e-2f;
-    p = p * r + 1.66666667e-1f;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    memcpy(&power, &bits, sizeof power);
-    return p * power;
-}
-
-MEDIA_INLINE float sigmoid(float x)
-{
-    return 1.0f / (1.0f + exp_near(-x));
-}
-
-MEDIA_INLINE float tanh_near(float x)
-{
-    return 2.0f * sigmoid(2.0f * x) - 1.0f;
 }
 
 /* Samples as -1..1, with their end mirrored so that the last transform is full. */
@@ -258,14 +322,10 @@ MEDIA_INLINE void remember(bool fast, struct vad_silero *s, const float *seen)
     memcpy(x, seen, VAD_UNITS * sizeof x[0]);
     memcpy(x + VAD_UNITS, s->hidden, sizeof s->hidden);
     dense_run(fast, &lstm, gate, 0, x, 0, 1);
-    for (size_t i = 0; i < VAD_UNITS; i++) {
-        float let_in = sigmoid(gate[i]), keep = sigmoid(gate[VAD_UNITS + i]);
-        float news = tanh_near(gate[2 * VAD_UNITS + i]);
-        float show = sigmoid(gate[3 * VAD_UNITS + i]);
-
-        s->cell[i] = keep * s->cell[i] + let_in * news;
-        s->hidden[i] = show * tanh_near(s->cell[i]);
-    }
+    if (fast)
+        gates_fast(s->cell, s->hidden, gate);
+    else
+        gates_plain(s->cell, s->hidden, gate);
 }
 
 MEDIA_INLINE float network(bool fast, struct vad_silero *s)
@@ -324,16 +384,11 @@ float vad_silero_run(struct vad_silero *s)
 {
     float probability = s->fast ? network_fast(s) : network_plain(s);
 
-    s->skipped = 0;
     next_window(s);
     return probability;
 }
 
 void vad_silero_skip(struct vad_silero *s)
 {
-    if (s->skipped < VAD_SILERO_FORGET && ++s->skipped == VAD_SILERO_FORGET) {
-        memset(s->hidden, 0, sizeof s->hidden);
-        memset(s->cell, 0, sizeof s->cell);
-    }
     next_window(s);
 }

@@ -19,12 +19,10 @@
 #define VAD_SILERO_WINDOW_MS   32
 #define VAD_SILERO_WINDOW_MAX  512 /* samples, at 16 kHz */
 #define VAD_SILERO_CONTEXT_MAX 64
-#define VAD_SILERO_FORGET      8 /* windows skipped in a row after which the memory is cleared */
 
 struct vad_silero {
     const struct vad_weights *weights;
     bool fast;        /* vector code; chosen by init, cleared by tests */
-    uint8_t skipped;  /* windows in a row, saturating */
     uint16_t filled;  /* samples in `samples`, the context included */
     uint16_t context; /* 32 or 64 */
     uint16_t window;  /* 256 or 512 */
@@ -42,7 +40,8 @@ static inline bool vad_silero_full(const struct vad_silero *s)
 }
 /* The window must be full. Probability 0..1 that it holds speech; the next window begins. */
 float vad_silero_run(struct vad_silero *s);
-/* The same without the network: as if it had not been listening. */
+/* The same without the network, whose memory stands still meanwhile: it keeps the noise that it
+ * knows. (Cleared, it takes the first pause after speech for speech, 150 ms longer.) */
 void vad_silero_skip(struct vad_silero *s);
 
 #endif

@@ -378,6 +378,7 @@ const char *http_status_text(uint16_t status)
         const char *text;
     } texts[] = {
         {200, "OK"},
+        {201, "Created"},
         {204, "No Content"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
@@ -397,6 +398,7 @@ const char *http_status_text(uint16_t status)
         {501, "Not Implemented"},
         {502, "Bad Gateway"},
         {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
         {505, "HTTP Version Not Supported"},
     };
 

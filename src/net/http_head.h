@@ -86,8 +86,6 @@ const char *http_status_text(uint16_t status);
 void http_respond(struct builder *b, uint16_t status, const char *content_type, struct slice body);
 
 /* ---- query strings and form bodies (application/x-www-form-urlencoded) ---- */
-#define HTTP_ARGS_MAX 128 /* arguments looked at in one query or body; beyond: -E2BIG */
-
 /* The next raw name=value; false at the end. Empty pieces ("a=1&&b=2") are skipped. */
 bool http_arg_next(struct slice *rest, struct slice *name, struct slice *value);
 /* Percent-decoding (RFC 3986 section 2.1); `form`: '+' is a space. -EINVAL: a '%' without two hex

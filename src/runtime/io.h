@@ -46,7 +46,7 @@ struct io_event {
     struct address peer;
 };
 
-/* Delivered inside io_wait(); may call any io_* function but io_wait(). */
+/* Delivered inside io_wait(); may call any io_* function but io_wait() and io_free(). */
 typedef void io_deliver(void *context, const struct io_event *event);
 
 struct io_setup {
@@ -64,7 +64,7 @@ struct io_ops {
     void (*free)(struct io *io);
 
     /* UDP, bound to `local` (port 0: any; *bound says which). Unconnected: packets of every peer
-     * come in. 0 or -errno. */
+     * come in. Datagrams above 2000 bytes are dropped. 0 or -errno. */
     int (*udp_open)(struct io *io, uint64_t owner, const struct address *local, io_id *id,
                     struct address *bound);
     /* From now on only this peer's packets come in, and sends go to it. What was queued from others
@@ -82,28 +82,35 @@ struct io_ops {
     /* Stops or resumes accepting (fd shortage, draining). */
     void (*listen_pause)(struct io *io, io_id id, bool pause);
     int (*connect)(struct io *io, uint64_t owner, const struct address *peer, io_id *id);
-    /* Takes a chain and queues it. -ENOBUFS when WS_SEND_QUEUE_MAX frames wait already (the frame
-     * is put back; the caller closes the slow peer), -EBADF on a dead id. */
+    /* Takes a chain and queues it, also before IO_CONNECTED. -ENOBUFS when WS_SEND_QUEUE_MAX frames
+     * wait already (the frame is put back; the caller closes the slow peer), -EBADF on a dead id.
+     * It is given to the kernel by the next io_wait(). */
     int (*stream_send)(struct io *io, io_id id, frame_ref take);
     /* Frames queued and not yet taken by the kernel. */
     uint32_t (*stream_queued)(struct io *io, io_id id);
-    /* Stops or resumes reading: back-pressure. */
+    /* Stops or resumes reading: back-pressure. The peer's end is told after the data before it. */
     void (*stream_pause)(struct io *io, io_id id, bool pause);
     /* No more io events for it. What is queued is still sent when `flush`, within 2 s. The id is
-     * dead. */
+     * dead; a port it was bound to is free after the next io_wait(). A file is closed when its
+     * writes have been answered: the bytes of an unanswered one must stay as they are. */
     void (*close)(struct io *io, io_id id, bool flush);
+    /* Closes all of one owner's handles, without flush; how many there were. */
+    uint32_t (*close_owned)(struct io *io, uint64_t owner);
     /* Gives a handle to another owner. */
     void (*own)(struct io *io, io_id id, uint64_t owner);
 
-    /* Opens for writing, created with `mode` and its parents present; IO_OPENED follows. */
+    /* Opens for writing, created with `mode` and its parents present; IO_OPENED follows. -EAGAIN
+     * when too many are being opened. */
     int (*file_open)(struct io *io, uint64_t owner, const char *path, int flags, unsigned mode,
                      io_id *id);
-    /* Writes at an offset; `bytes` stay untouched until IO_WRITTEN says `tag`. */
+    /* Writes at an offset; `bytes` stay untouched until IO_WRITTEN says `tag`. -EAGAIN before
+     * IO_OPENED, or when twice `handles_max` writes wait already. */
     int (*file_write)(struct io *io, io_id id, struct slice bytes, uint64_t offset, uint64_t tag);
 
     /* Submits what is queued, waits until something happens or `timeout_ns` (0: do not wait,
      * NEVER_NS: as long as it takes), and delivers everything that is ready. With `tick` set it
-     * waits the timeout out and delivers in one batch rather than at the first event. */
+     * waits the timeout out and delivers in one batch rather than at the first event. It may
+     * return early without an event. The first call binds `io` to the calling thread. */
     void (*wait)(struct io *io, int64_t timeout_ns, bool tick);
     /* Any thread: makes a waiting io_wait() return with IO_WOKEN. */
     void (*wake)(struct io *io);
@@ -112,6 +119,9 @@ struct io_ops {
     /* Received bytes dropped for lack of receive memory, datagrams the kernel refused, and the
      * like. */
     uint64_t (*dropped)(const struct io *io);
+    /* Times that receiving or accepting stood still for lack of receive memory, descriptors or
+     * handles. Nothing is lost by it but time. */
+    uint64_t (*stalls)(const struct io *io);
 };
 
 /* What a shard holds. Every backend's struct begins with it. */

@@ -96,8 +96,7 @@ def wrong_things(folder, wav):
         if fault == "garbage":
             good = code in (2, 3) and sentence(err, words)
         check(f"agent with the fault {fault}", good, (code, call and call["status"], err))
-    code, call, err, _ = place(folder, ["--hang-up-after", "1"], "--say", wav, "--say", wav, "--say",
-                               wav)
+    code, call, err, _ = place(folder, ["--hang-up-after", "1"], *["--say", wav] * 3)
     check("an agent that hangs up early", code == 3 and call["status"] == "ended_early",
           (code, err))
     code, call, err, _ = place(folder, [], "--say", wav, "--timeout", "1")

@@ -183,7 +183,7 @@ class Server:
         until = time.monotonic() + START_S
         while time.monotonic() < until:
             if self.process.poll() is not None:
-                raise Failed(f"the server ended with status {self.process.returncode}: {self.last()}")
+                raise Failed(f"the server ended ({self.process.returncode}): {self.last()}")
             if self.get("/health")[0] == 200:
                 return
             time.sleep(0.02)
@@ -194,7 +194,7 @@ class Server:
         return lines[-1] if lines else f"see {self.log}"
 
     def call_log(self, call_id):
-        """The log of the call, by its id, by the carrier's, or, as the only one, by its transcript."""
+        """By its id, by the carrier's, or, as it is the only one, by its transcript's name."""
         until = time.monotonic() + LOG_S
         while time.monotonic() < until:
             ids = [call_id]
@@ -318,7 +318,7 @@ def whole_turns(steps, call, log):
 
 def right(turn):
     u = turn["understood"]
-    return bool(u) and u["intent"] == turn["meant"]["intent"] and u["slots"] == turn["meant"]["slots"]
+    return bool(u) and all(u[k] == turn["meant"][k] for k in ("intent", "slots"))
 
 
 def absolute(server, path):
@@ -348,7 +348,8 @@ def tell(result, steps, out):
     print("\n  as the server has it", file=out)
     for turn in result["turns"]:
         print(f"  caller   {turn['meant']['text']}", file=out)
-        print(f"    heard  {turn['heard']!r}{'' if right(turn) else '   <- not as meant'}", file=out)
+        note = "" if right(turn) else "   <- not as meant"
+        print(f"    heard  {turn['heard']!r}{note}", file=out)
         print(f"  agent    {turn['said']}", file=out)
     plain = sorted(t["voice_to_voice_ms"] for t in result["turns"]
                    if t["voice_to_voice_ms"] is not None and not t["barge_in"] and not t["dtmf"])

@@ -1,0 +1,154 @@
+/* Resolves what an agent file names: its providers, what they load and share, its patience. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "actors/call/engine.h"
+#include "actors/world.h"
+
+static const char *const kind_keys[] = {
+    [PROVIDER_STT] = "stt.provider",
+    [PROVIDER_LLM] = "llm.provider",
+    [PROVIDER_TTS] = "tts.provider",
+};
+
+static const struct agent_provider *block_of(const struct agent *agent, enum provider_kind kind)
+{
+    switch (kind) {
+    case PROVIDER_STT:
+        return &agent->stt;
+    case PROVIDER_LLM:
+        return &agent->llm;
+    case PROVIDER_TTS:
+        break;
+    }
+    return &agent->tts;
+}
+
+/* Is `key` one of the space-separated words? */
+static bool known_setting(const char *words, const char *key)
+{
+    struct slice rest = slice_str(words), word;
+
+    while (rest.len) {
+        word = slice_cut(rest, ' ', &rest);
+        if (slice_equal(word, slice_str(key)))
+            return true;
+    }
+    return false;
+}
+
+static int take_settings(struct bundle *b, enum provider_kind kind, char *why, size_t why_bytes)
+{
+    const struct setting_list *list = &block_of(b->agent, kind)->settings;
+    const struct provider_ops *ops = b->ops[kind];
+
+    b->settings[kind] = calloc(list->count + 1, sizeof(struct provider_setting));
+    if (!b->settings[kind])
+        return -ENOMEM;
+    for (size_t i = 0; i < list->count; i++) {
+        if (!ops->settings || !known_setting(ops->settings, list->at[i].key)) {
+            snprintf(why, why_bytes, "%s:%u: %s: the provider \"%s\" has no such setting",
+                     b->agent->file, list->at[i].line, list->at[i].key, ops->name);
+            return -EINVAL;
+        }
+        b->settings[kind][i] = (struct provider_setting){list->at[i].key, list->at[i].value};
+    }
+    return 0;
+}
+
+static int load_provider(struct bundle *b, enum provider_kind kind, const char *share_dir,
+                         char *why, size_t why_bytes)
+{
+    const struct agent_provider *block = block_of(b->agent, kind);
+    struct provider_config *config = &b->config[kind];
+    char text[160];
+    int err;
+
+    b->ops[kind] = provider_find(kind, block->provider);
+    if (!b->ops[kind] || b->ops[kind]->state_bytes > ENGINE_STATE_BYTES) {
+        snprintf(text, sizeof(text), "there is no provider \"%s\" here", block->provider);
+        agent_complain(b->agent, kind_keys[kind], why, why_bytes, text);
+        return -EINVAL;
+    }
+    err = take_settings(b, kind, why, why_bytes);
+    if (err)
+        return err;
+    *config = (struct provider_config){.agent = b->agent->id,
+                                       .language = block->language[0] ? block->language
+                                                                      : b->agent->language,
+                                       .voice = block->voice,
+                                       .model = block->model,
+                                       .prompt = b->agent->prompt,
+                                       .data_dir = share_dir,
+                                       .folder = b->agent->folder,
+                                       .temperature = block->temperature,
+                                       .speed = block->speed,
+                                       .settings = b->settings[kind],
+                                       .setting_count = block->settings.count};
+    if (!b->ops[kind]->load)
+        return 0;
+    return b->ops[kind]->load(config, &config->loaded, why, why_bytes);
+}
+
+static int64_t seconds_or_never(int64_t seconds)
+{
+    return seconds > 0 ? SECONDS(seconds) : NEVER_NS;
+}
+
+static struct turn_rules rules_of(const struct agent *agent)
+{
+    return (struct turn_rules){
+        .complete_ns = MS(agent->patience.complete_ms),
+        .open_ns = MS(agent->patience.open_ms < agent->patience.max_ms ? agent->patience.open_ms
+                                                                       : agent->patience.max_ms),
+        .max_ns = SECONDS(30),
+        .grace_ns = MS(agent->interruption_grace_ms),
+        .evidence_ns = MS(700),
+        .resume_ns = MS(300),
+        .noise_ns = MS(200),
+        .final_ns = SECONDS(4),
+        .silence_ns =
+            agent->online_check.enabled ? seconds_or_never(agent->online_check.seconds) : NEVER_NS,
+        .hang_up_ns = seconds_or_never(agent->user_silence_hangup_seconds),
+        .interrupt_words = (uint32_t)agent->interruption_min_words,
+        .deaf_at_first = agent->ignore_user_speech_before_greeting};
+}
+
+int bundle_new(struct agent *agent, const char *share_dir, struct bundle **out, char *why,
+               size_t why_bytes)
+{
+    struct bundle *b = calloc(1, sizeof(*b));
+
+    *out = NULL;
+    if (!b)
+        return -ENOMEM;
+    b->agent = agent;
+    b->rules = rules_of(agent);
+    for (int kind = PROVIDER_STT; kind <= PROVIDER_TTS; kind++) {
+        int err = load_provider(b, (enum provider_kind)kind, share_dir, why, why_bytes);
+        if (err) {
+            b->agent = NULL; /* stays the caller's */
+            bundle_free(&b);
+            return err;
+        }
+    }
+    *out = b;
+    return 0;
+}
+
+void bundle_free(struct bundle **bundle)
+{
+    struct bundle *b = *bundle;
+
+    if (!b)
+        return;
+    for (int kind = PROVIDER_STT; kind <= PROVIDER_TTS; kind++) {
+        if (b->config[kind].loaded && b->ops[kind]->unload)
+            b->ops[kind]->unload(b->config[kind].loaded);
+        free(b->settings[kind]);
+    }
+    agent_put(&b->agent);
+    free(b);
+    *bundle = NULL;
+}

@@ -1,0 +1,156 @@
+#include "actors/call/engine.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "actors/text.h"
+
+static struct intents *scratch_intents(const struct engine *e)
+{
+    _Static_assert(sizeof(struct intents) <= SCRATCH_TEXT, "intents fit into their scratch");
+    return (struct intents *)(uintptr_t)(shard_scratch(e->actor->shard).at + SCRATCH_INTENTS);
+}
+
+static void fail(struct engine *e, uint32_t epoch, int err, const char *what)
+{
+    struct provider_intent event = {.kind = INTENT_EVENT,
+                                    .event = EVENT_FAILED,
+                                    .epoch = epoch,
+                                    .status = err,
+                                    .flag = EVENT_FATAL,
+                                    .text = slice_str(what)};
+
+    e->on_event(e->actor, &event);
+}
+
+static void carry_out(struct engine *e, const struct provider_intent *intent)
+{
+    int err;
+
+    switch (intent->kind) {
+    case INTENT_EVENT:
+        e->on_event(e->actor, intent);
+        return;
+    case INTENT_JOB:
+        err = lane_run(e->actor, &e->session, intent->flag, intent->epoch, intent->body);
+        if (err)
+            fail(e, intent->epoch, -err, "the speech lane is behind");
+        else
+            e->jobs++;
+        return;
+    case INTENT_CONNECT:
+    case INTENT_REQUEST:
+    case INTENT_SEND:
+        fail(e, intent->epoch, ENOTSUP, "this build reaches no network providers");
+        return;
+    case INTENT_CLOSE:
+        return;
+    }
+}
+
+static void set_deadline(struct engine *e)
+{
+    int64_t at_ns = e->ops->deadline ? e->ops->deadline(e->state) : NEVER_NS;
+
+    if (at_ns == NEVER_NS || e->stopped)
+        actor_timer_cancel(e->actor, &e->timer);
+    else
+        actor_timer_set(e->actor, &e->timer, ENGINE_TIMER_TAG, at_ns);
+}
+
+void engine_input(struct engine *e, struct provider_input *input)
+{
+    struct intents *out = scratch_intents(e);
+
+    if (e->stopped)
+        return;
+    input->config = e->config;
+    intents_init(out);
+    e->ops->step(e->state, input, shard_now(e->actor->shard), out);
+    if (out->bad) {
+        fail(e, input->epoch, EMSGSIZE, "the provider asked for more than fits");
+        return;
+    }
+    for (size_t i = 0; i < out->count && !e->stopped; i++)
+        carry_out(e, &out->list[i]);
+    set_deadline(e);
+}
+
+void engine_command(struct engine *e, enum provider_input_kind kind, uint32_t epoch,
+                    struct slice data)
+{
+    struct provider_input input = {.kind = kind, .epoch = epoch, .data = data};
+
+    engine_input(e, &input);
+}
+
+int engine_start(struct engine *e, struct actor *a, uint32_t agent, enum provider_kind kind,
+                 engine_event *on_event)
+{
+    const struct bundle *bundle = world_of(a)->agents[agent];
+    struct provider_lane_args args = {.agent = agent, .kind = kind};
+
+    e->actor = a;
+    e->ops = bundle->ops[kind];
+    e->config = &bundle->config[kind];
+    e->on_event = on_event;
+    if (e->ops->job_run) {
+        int err = lane_open(a, LANE_SPEECH, PROGRAM_PROVIDER, &args, sizeof(args), &e->session);
+        if (err)
+            return err;
+    }
+    engine_command(e, INPUT_START, 0, SLICE_NONE);
+    return 0;
+}
+
+/* A job that could not open or run at all says so with its error; what it found wrong inside it
+ * has emitted already. */
+static void on_job_done(struct engine *e, const struct lane_msg *done)
+{
+    e->jobs--;
+    if (done->err && done->err != -ECANCELED)
+        fail(e, done->epoch, -done->err, "the speech engine failed");
+}
+
+static void on_emit(struct engine *e, const struct msg *m)
+{
+    const struct lane_msg *body = msg_body(m, lane_msg);
+    struct provider_input input = {
+        .kind = INPUT_JOB, .epoch = body->epoch, .flag = body->tag, .data = text_of(e->actor, m)};
+
+    engine_input(e, &input);
+}
+
+bool engine_handle(struct engine *e, const struct msg *m)
+{
+    if (m->type == MSG_TIMER && msg_body(m, timer_msg)->tag == ENGINE_TIMER_TAG) {
+        engine_command(e, INPUT_TIMER, 0, SLICE_NONE);
+        return true;
+    }
+    if (m->type != MSG_LANE_EMIT && m->type != MSG_LANE_DONE)
+        return false;
+    if (e->session.generation == 0 || msg_body(m, lane_msg)->generation != e->session.generation)
+        return true;
+    if (m->type == MSG_LANE_EMIT)
+        on_emit(e, m);
+    else
+        on_job_done(e, msg_body(m, lane_msg));
+    return true;
+}
+
+void engine_cancel(struct engine *e, uint32_t epoch)
+{
+    if (e->session.generation && e->jobs)
+        lane_cancel(e->actor, &e->session, epoch);
+    engine_command(e, INPUT_CANCEL, epoch, SLICE_NONE);
+}
+
+void engine_stop(struct engine *e)
+{
+    if (!e->actor || e->stopped)
+        return;
+    engine_command(e, INPUT_STOP, 0, SLICE_NONE);
+    e->stopped = true;
+    actor_timer_cancel(e->actor, &e->timer);
+    lane_close(e->actor, &e->session);
+}

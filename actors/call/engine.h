@@ -1,0 +1,52 @@
+/* Drives one provider plug-in for the actor that owns it (stt, llm or tts): feeds it inputs,
+ * carries out its intents (jobs on its lane session; sockets and requests come with the cloud
+ * providers), wakes it at its deadline, and hands its events to the actor. Embedded in that actor,
+ * on its shard; it decides nothing. */
+#ifndef CALL_ENGINE_H
+#define CALL_ENGINE_H
+
+#include "actors/messages.h"
+#include "actors/world.h"
+
+#define ENGINE_STATE_BYTES                                                                         \
+    6144 /* a plug-in that needs more is refused when its agent is loaded                          \
+          */
+#define ENGINE_TIMER_TAG 0xE0u
+
+struct engine;
+
+/* One event of the plug-in; its text lives until the handler returns. */
+typedef void engine_event(struct actor *a, const struct provider_intent *event);
+
+struct engine {
+    struct actor *actor;
+    const struct provider_ops *ops;
+    const struct provider_config *config;
+    engine_event *on_event;
+    struct lane_session session;
+    struct actor_timer timer;
+    uint32_t jobs; /* sent and not done */
+    bool stopped;
+    uint8_t state[ENGINE_STATE_BYTES] __attribute__((aligned(16)));
+};
+
+/* 0 or -errno: no lane session to be had. */
+MUST_USE int engine_start(struct engine *e, struct actor *a, uint32_t agent,
+                          enum provider_kind kind, engine_event *on_event);
+/* Everything a plug-in is fed goes through here. */
+void engine_input(struct engine *e, struct provider_input *input);
+/* Shorthand: an input with an epoch and bytes. */
+void engine_command(struct engine *e, enum provider_input_kind kind, uint32_t epoch,
+                    struct slice data);
+/* Messages that concern the engine (lane, its timer): true when it took one. */
+bool engine_handle(struct engine *e, const struct msg *m);
+/* Jobs of this epoch and older are dropped, the plug-in is told. */
+void engine_cancel(struct engine *e, uint32_t epoch);
+void engine_stop(struct engine *e);
+
+/* The lane side of all local engines: PROGRAM_PROVIDER. `world` is set once at boot. */
+extern const struct lane_program engine_program;
+void engine_program_world(struct world *world);
+void engine_program_memory_close(void *memory);
+
+#endif

@@ -1,0 +1,368 @@
+#include "actors/call/leg.h"
+
+#include <string.h>
+
+#define AUDIBLE_LEVEL 200     /* of 32768: what a caller would notice */
+#define GAP_NS        MS(100) /* a caller silent on the wire for so long has a gap, not jitter */
+#define LATE_NS       MS(5)
+#define PLAYOUT_MS    30000
+#define FRAME_MS      20
+
+static struct frame_pool *pool_of(const struct leg *leg)
+{
+    return shard_pool(leg->actor->shard);
+}
+
+static int64_t now_of(const struct leg *leg)
+{
+    return shard_now(leg->actor->shard);
+}
+
+void leg_init(struct leg *leg, struct actor *a, const struct leg_ops *ops, uint32_t rate_hz,
+              uint32_t lead_ms, bool marks, bool continuous)
+{
+    struct playout_config config = {.rate_hz = rate_hz,
+                                    .packet_samples = rate_hz / 1000 * FRAME_MS,
+                                    .depth_ms = PLAYOUT_MS,
+                                    .lead_ms = lead_ms,
+                                    .continuous = continuous,
+                                    .marks = marks};
+
+    leg->actor = a;
+    leg->ops = ops;
+    leg->rate_hz = rate_hz;
+    leg->start_ns = shard_now(a->shard);
+    playout_init(&leg->playout, &config, shard_pool(a->shard), leg->start_ns);
+}
+
+void leg_fini(struct leg *leg)
+{
+    if (!leg->actor)
+        return;
+    actor_slot_leave(leg->actor);
+    playout_fini(&leg->playout);
+    leg->actor = NULL;
+}
+
+/* ---- to the call ---- */
+
+static void tell_call(struct leg *leg, uint16_t type, const void *body, size_t body_bytes)
+{
+    actor_send_body(leg->actor, leg->call, type, IF_FULL_STOP, FRAME_NONE, body, body_bytes);
+}
+
+static int64_t time_of(const struct leg *leg, int64_t sample)
+{
+    return leg->start_ns + sample * NS_PER_S / leg->rate_hz;
+}
+
+void leg_key(struct leg *leg, char digit)
+{
+    struct leg_key_msg body = {.digit = digit};
+
+    tell_call(leg, LEG_KEY, &body, sizeof(body));
+}
+
+/* ---- hearing ---- */
+
+static void set_up_hearing(struct leg *leg)
+{
+    const struct world *world = world_of(leg->actor);
+    const struct agent *agent = world->agents[leg->peers.agent]->agent;
+    struct vad_config config = {
+        .kind = agent->vad.provider == AGENT_VAD_SILERO ? VAD_SILERO : VAD_ENERGY,
+        .rate_hz = leg->rate_hz,
+        .confidence = (uint16_t)(agent->vad.confidence * 1000),
+        .start_ms = (uint16_t)agent->vad.start_ms,
+        .stop_ms = (uint16_t)agent->vad.stop_ms,
+        .volume_min = (uint16_t)(agent->vad.min_volume * 1000),
+        .gate_db = VAD_GATE_DB,
+        .weights = leg->rate_hz == 16000 ? &world->weights_16k : &world->weights_8k};
+
+    leg->has_vad = vad_init(&leg->vad, &config, 0) == 0;
+    if (!call_check(leg->actor, leg->has_vad))
+        return;
+    int err = resample_init(&leg->listen, leg->rate_hz, leg->peers.listen_rate_hz);
+    call_check(leg->actor, err == 0);
+}
+
+static void tell_speech(struct leg *leg, const struct vad_result *vad)
+{
+    bool speaking = vad->change == VAD_STARTED;
+    int64_t sample = speaking ? vad->first_sample : vad->last_sample;
+    struct leg_speech_msg body = {
+        .speaking = speaking, .sample = sample, .at_ns = time_of(leg, sample)};
+
+    tell_call(leg, LEG_SPEECH, &body, sizeof(body));
+}
+
+static void detect(struct leg *leg, const int16_t *pcm, size_t n)
+{
+    struct vad_result result;
+
+    while (n) {
+        size_t took = vad_step(&leg->vad, pcm, n, &result);
+        if (result.change != VAD_SAME)
+            tell_speech(leg, &result);
+        pcm += took;
+        n -= took;
+    }
+}
+
+/* One frame to each who listens: a reference, not a copy. */
+static void share(struct leg *leg, uint16_t type, frame_ref ref, int64_t sample,
+                  const struct actor_id *to, size_t count)
+{
+    struct audio_msg body = {.sample = sample};
+
+    for (size_t i = 0; i < count; i++)
+        if (!actor_id_none(to[i]))
+            actor_send_body(leg->actor, to[i], type, IF_FULL_DROP, frame_keep(pool_of(leg), ref),
+                            &body, sizeof(body));
+    frame_put(pool_of(leg), &ref);
+}
+
+static void distribute(struct leg *leg, const int16_t *pcm, size_t n)
+{
+    struct actor_id to[] = {leg->peers.stt, leg->peers.recorder};
+    frame_ref ref;
+
+    if (actor_id_none(to[0]) && actor_id_none(to[1]))
+        return;
+    ref = frame_get(pool_of(leg));
+    if (ref == FRAME_NONE)
+        return; /* 20 ms are lost, the call is not */
+    struct frame *f = frame_at(pool_of(leg), ref);
+    size_t made = resample_run(&leg->listen, frame_pcm(f), pcm, n);
+    f->len = (uint32_t)(made * sizeof(int16_t));
+    f->rate_hz = leg->peers.listen_rate_hz;
+    f->sample = leg->heard_samples * leg->peers.listen_rate_hz / leg->rate_hz;
+    share(leg, AUDIO, ref, f->sample, to, ARRAY_LEN(to));
+}
+
+/* The leg's clock goes by arrival: the first packet says where the caller's audio begins on it, and
+ * a gap on the wire is a gap on the clock. */
+static void place(struct leg *leg, int64_t at_ns)
+{
+    int64_t expected = (at_ns - leg->start_ns) * leg->rate_hz / NS_PER_S;
+
+    if (leg->hearing && expected - leg->heard_samples < GAP_NS * leg->rate_hz / NS_PER_S)
+        return;
+    leg->hearing = true;
+    if (expected > leg->heard_samples) {
+        static const int16_t silence[160];
+        int64_t missing = expected - leg->heard_samples;
+        leg->heard_samples = expected;
+        /* The detector must not take the gap for a moment's pause, nor be fed hours of it. */
+        if (missing > leg->rate_hz * 2)
+            missing = leg->rate_hz * 2;
+        leg->vad.at += expected - leg->vad.at - missing;
+        for (; missing >= (int64_t)ARRAY_LEN(silence); missing -= (int64_t)ARRAY_LEN(silence))
+            detect(leg, silence, ARRAY_LEN(silence));
+        detect(leg, silence, (size_t)missing);
+    }
+}
+
+void leg_hear(struct leg *leg, const int16_t *pcm, size_t n, int64_t at_ns)
+{
+    size_t step = leg->rate_hz / 1000 * FRAME_MS;
+
+    if (!leg->has_vad)
+        return; /* nobody has asked for audio yet */
+    place(leg, at_ns);
+    while (n) {
+        size_t part = n < step ? n : step;
+        detect(leg, pcm, part);
+        distribute(leg, pcm, part);
+        leg->heard_samples += (int64_t)part;
+        pcm += part;
+        n -= part;
+    }
+}
+
+/* ---- speaking ---- */
+
+static void note_audible(struct leg *leg, const int16_t *pcm, const struct playout_packet *packet)
+{
+    if (leg->audible_epoch == leg->epoch)
+        return;
+    for (uint32_t i = 0; i < packet->speech; i++) {
+        if (pcm[i] < AUDIBLE_LEVEL && pcm[i] > -AUDIBLE_LEVEL)
+            continue;
+        struct leg_audible_msg body = {.epoch = leg->epoch,
+                                       .at_ns = packet->due_ns + i * NS_PER_S / leg->rate_hz,
+                                       .sample = packet->clock + i};
+        leg->audible_epoch = leg->epoch;
+        tell_call(leg, LEG_AUDIBLE, &body, sizeof(body));
+        return;
+    }
+}
+
+static void record_out(struct leg *leg, const int16_t *pcm, const struct playout_packet *packet)
+{
+    frame_ref ref;
+
+    if (packet->speech == 0 || actor_id_none(leg->peers.recorder))
+        return;
+    ref = frame_get(pool_of(leg));
+    if (ref == FRAME_NONE)
+        return;
+    struct frame *f = frame_at(pool_of(leg), ref);
+    f->len = packet->speech * (uint32_t)sizeof(int16_t);
+    f->rate_hz = leg->rate_hz;
+    f->sample = packet->clock;
+    memcpy(f->data, pcm, f->len);
+    share(leg, AUDIO_OUT, ref, f->sample, &leg->peers.recorder, 1);
+}
+
+static void tell_progress(struct leg *leg, int64_t now_ns)
+{
+    uint32_t mark, piece;
+
+    if (leg->ops->mark)
+        while (playout_mark_next(&leg->playout, now_ns, &mark))
+            leg->ops->mark(leg, mark);
+    while (playout_piece_next(&leg->playout, now_ns, &piece)) {
+        struct leg_piece_msg body = {.piece = piece};
+        tell_call(leg, LEG_PIECE, &body, sizeof(body));
+    }
+    if (leg->ending && playout_done(&leg->playout, now_ns)) {
+        struct leg_played_msg body = {.epoch = leg->epoch};
+        leg->ending = false;
+        tell_call(leg, LEG_PLAYED, &body, sizeof(body));
+    }
+    if (leg->room_owed && playout_queued_ms(&leg->playout) < PLAYOUT_MS / 10) {
+        struct play_room_msg body = {.room_ms = playout_room_ms(&leg->playout)};
+        leg->room_owed = false;
+        actor_send_body(leg->actor, leg->peers.tts, PLAY_ROOM, IF_FULL_STOP, FRAME_NONE, &body,
+                        sizeof(body));
+    }
+}
+
+void leg_slot(struct leg *leg)
+{
+    int64_t now_ns = now_of(leg);
+    int16_t pcm[LEG_PACKET_SAMPLES_MAX];
+    struct playout_packet packet;
+
+    while (playout_pull(&leg->playout, now_ns, pcm, &packet)) {
+        if (now_ns - packet.due_ns > LATE_NS)
+            leg->late_packets++;
+        leg->ops->send(leg, pcm, &packet);
+        if (packet.speech)
+            note_audible(leg, pcm, &packet);
+        record_out(leg, pcm, &packet);
+    }
+    tell_progress(leg, now_ns);
+}
+
+void leg_mark_back(struct leg *leg, uint32_t mark)
+{
+    /* A mark of before a clear says nothing: the playout knows and refuses it. */
+    if (playout_mark_back(&leg->playout, mark, now_of(leg)) == 0)
+        tell_progress(leg, now_of(leg));
+}
+
+/* ---- barge-in ---- */
+
+static void hold(struct leg *leg)
+{
+    int64_t now_ns = now_of(leg);
+
+    /* What the carrier holds would be heard on: when it is more than a moment, it is told to drop
+     * it, and a resume sends it again. */
+    if (playout_hold(&leg->playout, now_ns) > 60 && leg->ops->clear) {
+        leg->ops->clear(leg);
+        playout_cleared(&leg->playout, now_ns);
+    }
+}
+
+static void flush(struct leg *leg)
+{
+    bool clears = leg->ops->clear != NULL;
+    struct playout_heard heard;
+    int64_t cut = leg->playout.clock;
+
+    if (clears)
+        leg->ops->clear(leg);
+    playout_flush(&leg->playout, now_of(leg), clears, &heard);
+    leg->ending = false;
+    struct leg_heard_msg body = {.epoch = leg->epoch,
+                                 .piece = heard.piece,
+                                 .heard_samples = heard.piece_heard,
+                                 .piece_samples = heard.piece_samples,
+                                 .piece_ended = heard.piece_ended};
+    tell_call(leg, LEG_HEARD, &body, sizeof(body));
+    if (!clears || actor_id_none(leg->peers.recorder))
+        return;
+    struct audio_msg cut_body = {.sample = (now_of(leg) - leg->start_ns) * leg->rate_hz / NS_PER_S};
+    if (cut_body.sample < cut)
+        actor_send_body(leg->actor, leg->peers.recorder, AUDIO_CUT, IF_FULL_STOP, FRAME_NONE,
+                        &cut_body, sizeof(cut_body));
+}
+
+/* ---- messages ---- */
+
+static void meet_peers(struct leg *leg, const struct msg *m)
+{
+    leg->peers = *msg_body(m, leg_peers_msg);
+    leg->call = m->from;
+    set_up_hearing(leg);
+    struct leg_up_msg body = {.start_ns = leg->start_ns, .rate_hz = leg->rate_hz};
+    tell_call(leg, LEG_UP, &body, sizeof(body));
+    actor_slot_join(leg->actor, shard_emptiest_slot(leg->actor->shard));
+}
+
+static void play(struct leg *leg, const struct msg *m)
+{
+    const struct play_msg *body = msg_body(m, play_msg);
+
+    if (body->generation != leg->playout.generation)
+        return; /* of before a flush */
+    leg->epoch = body->epoch;
+    if (m->type == PLAY) {
+        frame_ref ref = frame_keep(pool_of(leg), m->frame);
+        if (playout_push(&leg->playout, ref)) {
+            frame_put(pool_of(leg), &ref);
+            call_check(leg->actor, false && "the playout overflowed");
+        }
+    } else if (m->type == PLAY_PIECE_END) {
+        int err = playout_piece_end(&leg->playout, body->generation, body->piece);
+        call_check(leg->actor, err == 0);
+        leg->room_owed = true;
+    } else {
+        playout_reply_end(&leg->playout, body->generation);
+        leg->ending = true;
+        tell_progress(leg, now_of(leg));
+    }
+}
+
+bool leg_handle(struct leg *leg, const struct msg *m)
+{
+    if (!leg->actor)
+        return false;
+    switch (m->type) {
+    case LEG_PEERS:
+        meet_peers(leg, m);
+        return true;
+    case LEG_HOLD:
+        hold(leg);
+        return true;
+    case LEG_RESUME:
+        playout_resume(&leg->playout);
+        return true;
+    case LEG_FLUSH:
+        flush(leg);
+        return true;
+    case PLAY:
+    case PLAY_PIECE_END:
+    case PLAY_END:
+        play(leg, m);
+        return true;
+    case MSG_SLOT:
+        leg_slot(leg);
+        return true;
+    default:
+        return false;
+    }
+}

@@ -1,0 +1,64 @@
+/* What every leg does, whatever carries its packets: decoded audio in becomes VAD decisions and
+ * frames for the recogniser and the recorder; queued speech becomes 20 ms packets out at absolute
+ * deadlines; barge-in holds, resumes and flushes. Embedded in a leg actor (leg_rtp, leg_websocket),
+ * which owns the socket and the format; the leg's 64-bit sample clock begins at `start_ns`.
+ *
+ *   packet ─▶ actor: parse, decode ─▶ leg_hear ─▶ VAD ─▶ call     └▶ AUDIO ─▶ stt, recorder
+ *   tts ─▶ PLAY ─▶ playout ─▶ leg_slot ─▶ actor: encode, send     └▶ AUDIO_OUT ─▶ recorder */
+#ifndef CALL_LEG_H
+#define CALL_LEG_H
+
+#include "actors/messages.h"
+#include "actors/world.h"
+#include "media/playout.h"
+#include "media/resample.h"
+#include "media/vad.h"
+
+#define LEG_PACKET_SAMPLES_MAX 960 /* 20 ms of 48 kHz */
+
+struct leg;
+
+/* How the actor sends; NULL members where its protocol has no such thing. */
+struct leg_ops {
+    void (*send)(struct leg *leg, const int16_t *pcm, const struct playout_packet *packet);
+    void (*mark)(struct leg *leg, uint32_t mark);
+    void (*clear)(struct leg *leg);
+};
+
+struct leg {
+    struct actor *actor;
+    const struct leg_ops *ops;
+    struct leg_peers_msg peers;
+    struct actor_id call;
+    uint32_t rate_hz;
+    int64_t start_ns;
+    int64_t heard_samples; /* of the caller, on the leg's clock: number of the next one */
+    bool hearing;          /* the first packet has come */
+    bool has_vad;
+    struct vad vad;
+    struct resample listen; /* to the rate the recogniser wants */
+    struct playout playout;
+    uint32_t epoch;         /* of the reply in the playout */
+    uint32_t audible_epoch; /* LEG_AUDIBLE was sent for it */
+    bool ending;            /* the reply is complete: LEG_PLAYED is owed */
+    bool room_owed;         /* tts waits to hear of room */
+    uint64_t late_packets;  /* left more than 5 ms after they were due */
+};
+
+/* `lead_ms`, `marks`: of the carrier; `continuous`: silence is sent too (RTP). */
+void leg_init(struct leg *leg, struct actor *a, const struct leg_ops *ops, uint32_t rate_hz,
+              uint32_t lead_ms, bool marks, bool continuous);
+/* Gives everything back; allowed on one that was never begun. */
+void leg_fini(struct leg *leg);
+/* LEG_PEERS, LEG_HOLD..., PLAY...: true when it took the message. The first LEG_PEERS starts the
+ * leg's clock and answers LEG_UP. */
+bool leg_handle(struct leg *leg, const struct msg *m);
+/* `n` decoded samples of the caller that arrived at `at_ns`. */
+void leg_hear(struct leg *leg, const int16_t *pcm, size_t n, int64_t at_ns);
+/* MSG_SLOT: everything that is due leaves. */
+void leg_slot(struct leg *leg);
+/* The carrier echoed a mark. */
+void leg_mark_back(struct leg *leg, uint32_t mark);
+void leg_key(struct leg *leg, char digit);
+
+#endif

@@ -1,0 +1,469 @@
+/* A leg over a carrier's media WebSocket: the door gives it the upgraded socket; it learns from the
+ * first messages which dialect is spoken and who calls, asks to be admitted, and from then on turns
+ * the dialect's messages into audio, digits and marks, and speech into messages. Child of the
+ * switchboard until its call adopts it.
+ *
+ *   OPENING ── start message ──▶ ADMITTING ── admitted ──▶ ARRIVED ── LEG_PEERS ──▶ LIVE ──▶
+ * CLOSING
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "actors/call/leg.h"
+#include "actors/text.h"
+#include "carrier/carrier.h"
+#include "media/g711.h"
+#include "net/websocket.h"
+
+#define UNKNOWN_TAG   1u
+#define PING_TAG      2u
+#define MESSAGE_BYTES 8192 /* largest message taken; beyond it 1009 */
+#define AUDIO_BYTES   4096
+#define PING_NS       SECONDS(20)
+#define PINGS_LOST    2
+
+enum state { OPENING, ADMITTING, ARRIVED, LIVE, CLOSING };
+
+static const char *const state_names[] = {
+    [OPENING] = "opening", [ADMITTING] = "admitting", [ARRIVED] = "arrived",
+    [LIVE] = "live",       [CLOSING] = "closing",
+};
+
+struct leg_websocket {
+    struct actor actor;
+    struct leg leg;
+    enum state state;
+    io_id stream;
+    uint32_t agent; /* 0: not known yet */
+    char name[AGENT_NAME_BYTES];
+    struct carrier carrier;
+    struct carrier_start who;
+    struct actor_timer deadline;
+    uint32_t pings; /* without a pong */
+    uint64_t messages;
+    struct ws ws;
+    uint8_t buffer[MESSAGE_BYTES];
+};
+
+static struct leg_websocket *of_leg(struct leg *leg)
+{
+    return container_of(leg, struct leg_websocket, leg);
+}
+
+static void leg_enter(struct leg_websocket *l, enum state next)
+{
+    if (call_check(&l->actor, next > l->state)) /* only ever forward */
+        l->state = next;
+}
+
+/* ---- sending ---- */
+
+/* Takes a frame to the socket; a peer that does not read is closed. */
+static void send_ref(struct leg_websocket *l, frame_ref take)
+{
+    struct io *io = shard_io(l->actor.shard);
+
+    if (l->stream == IO_NONE) {
+        frame_put(shard_pool(l->actor.shard), &take);
+        return;
+    }
+    int err = io->ops->stream_send(io, l->stream, take);
+    if (err == -ENOBUFS)
+        actor_stop_self(&l->actor, REASON(ENOBUFS, "the peer does not read its socket"));
+}
+
+static void send_frame(struct leg_websocket *l, enum ws_opcode op, struct slice payload)
+{
+    struct frame_pool *pool = shard_pool(l->actor.shard);
+    frame_ref ref = frame_get(pool);
+
+    if (ref == FRAME_NONE)
+        return;
+    struct frame *f = frame_at(pool, ref);
+    struct builder b = builder_of(f->data, FRAME_DATA_BYTES);
+    ws_encode(&b, WS_SERVER, op, payload, 0);
+    f->len = (uint32_t)b.len;
+    if (call_check(&l->actor, !b.bad))
+        send_ref(l, ref);
+    else
+        frame_put(pool, &ref);
+}
+
+static void send_message(struct leg_websocket *l, const struct builder *b)
+{
+    if (call_check(&l->actor, !b->bad))
+        send_frame(l, l->carrier.ops->binary ? WS_OP_BINARY : WS_OP_TEXT, builder_slice(b));
+}
+
+static void encode(const struct leg_websocket *l, uint8_t *code, const int16_t *pcm, size_t n)
+{
+    switch (l->who.encoding) {
+    case CARRIER_MULAW8:
+        g711_mulaw_encode(code, pcm, n);
+        return;
+    case CARRIER_ALAW8:
+        g711_alaw_encode(code, pcm, n);
+        return;
+    case CARRIER_L16:
+        memcpy(code, pcm, n * sizeof(int16_t));
+        return;
+    }
+}
+
+static size_t sample_bytes(const struct leg_websocket *l)
+{
+    return l->who.encoding == CARRIER_L16 ? 2 : 1;
+}
+
+static void send_packet(struct leg *leg, const int16_t *pcm, const struct playout_packet *packet)
+{
+    struct leg_websocket *l = of_leg(leg);
+    uint8_t code[LEG_PACKET_SAMPLES_MAX * 2], message[FRAME_DATA_BYTES];
+    struct builder b = builder_of(message, sizeof(message));
+
+    encode(l, code, pcm, packet->samples);
+    l->carrier.ops->media(&l->carrier, slice_of(code, packet->samples * sample_bytes(l)), &b);
+    send_message(l, &b);
+}
+
+static void send_mark(struct leg *leg, uint32_t mark)
+{
+    struct leg_websocket *l = of_leg(leg);
+    uint8_t message[FRAME_DATA_BYTES];
+    struct builder b = builder_of(message, sizeof(message));
+    char name[16];
+
+    snprintf(name, sizeof(name), "m%u", mark);
+    l->carrier.ops->mark(&l->carrier, name, &b);
+    send_message(l, &b);
+}
+
+static void send_clear(struct leg *leg)
+{
+    struct leg_websocket *l = of_leg(leg);
+    uint8_t message[FRAME_DATA_BYTES];
+    struct builder b = builder_of(message, sizeof(message));
+
+    l->carrier.ops->clear(&l->carrier, &b);
+    send_message(l, &b);
+}
+
+static const struct leg_ops sending = {.send = send_packet, .mark = send_mark, .clear = send_clear};
+static const struct leg_ops sending_unmarked = {.send = send_packet, .clear = send_clear};
+
+static void send_close(struct leg_websocket *l, uint16_t code, const char *why)
+{
+    uint8_t bytes[WS_CONTROL_MAX + WS_FRAME_HEAD_MAX];
+    struct builder b = builder_of(bytes, sizeof(bytes));
+    frame_ref ref;
+
+    ws_encode_close(&b, WS_SERVER, code, slice_str(why), 0);
+    ref = frame_chain(shard_pool(l->actor.shard), builder_slice(&b));
+    if (ref != FRAME_NONE)
+        send_ref(l, ref);
+}
+
+/* ---- admission ---- */
+
+static void arrived(struct leg_websocket *l)
+{
+    struct builder b = text_builder(&l->actor);
+    struct jsonw w;
+    struct leg_arrived_msg body = {.agent = l->agent, .rate_hz = l->who.rate_hz};
+
+    leg_enter(l, ARRIVED);
+    jsonw_init(&w, &b);
+    jsonw_begin(&w);
+    jsonw_put_cstr(&w, "stream_id", l->who.stream_id);
+    jsonw_put_cstr(&w, "carrier_call_id", l->who.call_id);
+    jsonw_put_cstr(&w, "account", l->who.account);
+    jsonw_end(&w);
+    snprintf(body.protocol, sizeof(body.protocol), "%s", l->carrier.ops->name);
+    actor_send_body(&l->actor, l->actor.parent->id, LEG_ARRIVED, IF_FULL_STOP,
+                    text_frame(&l->actor, builder_slice(&b)), &body, sizeof(body));
+}
+
+static void ask_admission(struct leg_websocket *l)
+{
+    struct admit_msg body = {.token_given = true};
+    const char *name = l->name[0] ? l->name : l->who.agent;
+
+    leg_enter(l, ADMITTING);
+    snprintf(body.agent, sizeof(body.agent), "%.*s", AGENT_NAME_BYTES - 1, name);
+    actor_send_body(&l->actor, l->actor.parent->id, ADMIT, IF_FULL_STOP,
+                    text_frame(&l->actor, slice_str(l->who.token)), &body, sizeof(body));
+}
+
+static void on_admitted(struct leg_websocket *l, const struct admitted_msg *m)
+{
+    if (m->err) {
+        actor_stop_self(&l->actor, m->err == EACCES
+                                       ? REASON(EACCES, "the media token is missing or used")
+                                       : REASON(m->err, "the call was not admitted"));
+        return;
+    }
+    l->agent = m->agent;
+    arrived(l);
+}
+
+/* ---- what the carrier says ---- */
+
+static void on_start(struct leg_websocket *l, const struct carrier_event *ev)
+{
+    l->who = ev->start;
+    actor_timer_cancel(&l->actor, &l->deadline);
+    if (l->agent)
+        arrived(l);
+    else
+        ask_admission(l);
+}
+
+static void on_media(struct leg_websocket *l, struct slice audio)
+{
+    int16_t pcm[AUDIO_BYTES];
+    size_t n = audio.len / sample_bytes(l);
+
+    if (l->state != LIVE)
+        return;
+    switch (l->who.encoding) {
+    case CARRIER_MULAW8:
+        g711_mulaw_decode(pcm, audio.at, n);
+        break;
+    case CARRIER_ALAW8:
+        g711_alaw_decode(pcm, audio.at, n);
+        break;
+    case CARRIER_L16:
+        memcpy(pcm, audio.at, n * sizeof(int16_t));
+        break;
+    }
+    leg_hear(&l->leg, pcm, n, shard_now(l->actor.shard));
+}
+
+static void on_mark(struct leg_websocket *l, const char *name)
+{
+    uint64_t number;
+
+    if (l->state == LIVE && name[0] == 'm' &&
+        slice_u64(slice_str(name + 1), UINT32_MAX, &number) == 0)
+        leg_mark_back(&l->leg, (uint32_t)number);
+}
+
+static void on_carrier(struct leg_websocket *l, const struct carrier_event *ev)
+{
+    switch (ev->kind) {
+    case CARRIER_START:
+        on_start(l, ev);
+        break;
+    case CARRIER_MEDIA:
+        on_media(l, ev->audio);
+        break;
+    case CARRIER_DTMF:
+        if (l->state == LIVE)
+            leg_key(&l->leg, ev->digit);
+        break;
+    case CARRIER_MARK:
+        on_mark(l, ev->mark);
+        break;
+    case CARRIER_STOP:
+        actor_stop_self(&l->actor, REASON(0, "the caller hung up"));
+        break;
+    case CARRIER_BAD:
+        send_close(l, WS_CLOSE_POLICY, ev->what);
+        actor_stop_self(&l->actor, REASON(EPROTO, ev->what));
+        break;
+    case CARRIER_CONNECTED:
+    case CARRIER_IGNORED:
+        break;
+    }
+}
+
+/* False while it is not yet known which dialect this is. */
+static bool know_dialect(struct leg_websocket *l, bool text, struct slice message)
+{
+    const struct carrier_ops *ops = NULL;
+
+    if (l->carrier.ops)
+        return true;
+    switch (carrier_find(text, message, &ops)) {
+    case CARRIER_YES:
+        carrier_init(&l->carrier, ops);
+        return true;
+    case CARRIER_MAYBE:
+        return false;
+    case CARRIER_NO:
+        break;
+    }
+    send_close(l, WS_CLOSE_POLICY, "unknown media protocol");
+    actor_stop_self(&l->actor, REASON(EPROTO, "its first message is of no protocol we speak"));
+    return false;
+}
+
+static void on_message(struct leg_websocket *l, bool text, struct slice message)
+{
+    struct carrier_event ev;
+    uint8_t audio[AUDIO_BYTES];
+
+    l->messages++;
+    if (!know_dialect(l, text, message))
+        return;
+    l->carrier.ops->parse(&l->carrier, text, message, audio, sizeof(audio), &ev);
+    on_carrier(l, &ev);
+}
+
+/* ---- what the socket says ---- */
+
+static void on_ws(struct leg_websocket *l, const struct ws_event *ev)
+{
+    switch (ev->kind) {
+    case WS_TEXT:
+    case WS_BINARY:
+        on_message(l, ev->kind == WS_TEXT, ev->data);
+        break;
+    case WS_PING:
+        send_frame(l, WS_OP_PONG, ev->data);
+        break;
+    case WS_PONG:
+        l->pings = 0;
+        break;
+    case WS_CLOSE:
+        send_close(l, ev->code == WS_CLOSE_NONE ? WS_CLOSE_NORMAL : ev->code, "");
+        actor_stop_self(&l->actor, REASON(0, "the caller's socket was closed"));
+        break;
+    case WS_BAD:
+        send_close(l, ev->code, ev->what);
+        actor_stop_self(&l->actor, REASON(EPROTO, ev->what));
+        break;
+    case WS_MORE:
+        break;
+    }
+}
+
+static void on_bytes(struct leg_websocket *l, struct slice in)
+{
+    struct ws_event ev;
+
+    do {
+        ws_decode(&l->ws, &in, &ev);
+        on_ws(l, &ev);
+    } while (ev.kind != WS_MORE && l->actor.life == ACTOR_RUNNING);
+}
+
+static void ping(struct leg_websocket *l)
+{
+    if (++l->pings > PINGS_LOST) {
+        actor_stop_self(&l->actor, REASON(ETIMEDOUT, "the caller's socket is dead"));
+        return;
+    }
+    send_frame(l, WS_OP_PING, SLICE_NONE);
+    actor_timer_set(&l->actor, &l->deadline, PING_TAG, shard_now(l->actor.shard) + PING_NS);
+}
+
+/* ---- life ---- */
+
+static void start(struct leg_websocket *l, const struct msg *m)
+{
+    const struct leg_websocket_start_msg *args = msg_body(m, leg_websocket_start_msg);
+
+    l->agent = args->agent;
+    memcpy(l->name, args->name, sizeof(l->name));
+    ws_init(&l->ws, WS_SERVER, WS_TAKES_BOTH, l->buffer, sizeof(l->buffer));
+    actor_timer_set(&l->actor, &l->deadline, UNKNOWN_TAG,
+                    shard_now(l->actor.shard) + PEER_UNKNOWN_NS);
+}
+
+/* The door hands the socket over, and what it had read beyond the request. */
+static void take_socket(struct leg_websocket *l, const struct msg *m)
+{
+    l->stream = msg_body(m, leg_socket_msg)->stream;
+    if (m->frame != FRAME_NONE)
+        on_bytes(l, text_of(&l->actor, m));
+}
+
+static void go_live(struct leg_websocket *l, const struct msg *m)
+{
+    const struct carrier_ops *ops = l->carrier.ops;
+
+    leg_enter(l, LIVE);
+    leg_init(&l->leg, &l->actor, ops->mark ? &sending : &sending_unmarked, l->who.rate_hz,
+             ops->lead_ms, ops->mark != NULL, false);
+    leg_handle(&l->leg, m);
+    actor_timer_set(&l->actor, &l->deadline, PING_TAG, shard_now(l->actor.shard) + PING_NS);
+}
+
+static void stop(struct leg_websocket *l)
+{
+    const struct log_about *about = NULL;
+
+    if (l->state < ARRIVED && l->actor.reason.err)
+        log_info("leg_websocket", about, "a peer was turned away: %s", l->actor.reason.what);
+    if (!l->ws.done)
+        send_close(l,
+                   l->actor.reason.err == EACCES ? WS_CLOSE_POLICY
+                   : l->actor.reason.err         ? WS_CLOSE_SERVER_ERROR
+                                                 : WS_CLOSE_NORMAL,
+                   l->actor.reason.what);
+    leg_fini(&l->leg);
+    l->state = CLOSING;
+    actor_timer_cancel(&l->actor, &l->deadline);
+    actor_io_close(&l->actor, &l->stream, true);
+    actor_end(&l->actor);
+}
+
+static void on_timer(struct leg_websocket *l, uint32_t tag)
+{
+    if (tag == PING_TAG) {
+        ping(l);
+        return;
+    }
+    actor_stop_self(&l->actor, REASON(ETIMEDOUT, "it never said who it is"));
+}
+
+static void leg_websocket_handle(struct actor *a, const struct msg *m)
+{
+    struct leg_websocket *l = container_of(a, struct leg_websocket, actor);
+
+    if (m->type == LEG_PEERS && l->state == ARRIVED) {
+        go_live(l, m);
+        return;
+    }
+    if (leg_handle(&l->leg, m))
+        return;
+    switch (m->type) {
+    case MSG_START:
+        start(l, m);
+        break;
+    case MSG_STOP:
+        stop(l);
+        break;
+    case LEG_SOCKET:
+        take_socket(l, m);
+        break;
+    case MSG_DATA:
+        if (a->life == ACTOR_RUNNING)
+            on_bytes(l, shard_received(a->shard));
+        break;
+    case MSG_CLOSED:
+        l->stream = IO_NONE;
+        actor_stop_self(a, REASON(msg_body(m, io_msg)->err, "the caller's socket ended"));
+        break;
+    case MSG_TIMER:
+        on_timer(l, msg_body(m, timer_msg)->tag);
+        break;
+    case ADMITTED:
+        on_admitted(l, msg_body(m, admitted_msg));
+        break;
+    default:
+        break;
+    }
+}
+
+static const char *leg_websocket_state(const struct actor *a)
+{
+    return state_names[container_of(a, struct leg_websocket, actor)->state];
+}
+
+const struct actor_type leg_websocket_type = {.name = "leg_websocket",
+                                              .size_bytes = sizeof(struct leg_websocket),
+                                              .handle = leg_websocket_handle,
+                                              .state = leg_websocket_state};

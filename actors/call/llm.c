@@ -1,0 +1,161 @@
+/* Makes the agent's replies: keeps the history as the caller heard it, asks the provider, and hands
+ * its text, its tool calls and its understanding to the call. Child of the call. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "actors/call/engine.h"
+#include "actors/call/history.h"
+#include "actors/text.h"
+
+struct llm {
+    struct actor actor;
+    struct actor_id call;
+    struct engine engine;
+    struct history history;
+    uint32_t epoch;     /* being answered */
+    uint32_t committed; /* the last one of which something was heard */
+    bool hang_up;
+    bool user_noted; /* the caller's line of `epoch` is in the history */
+    uint32_t said_len;
+    uint8_t said[TURN_TEXT_BYTES_MAX]; /* the reply of `epoch` so far, until it is committed */
+    uint32_t asked_len;
+    uint8_t asked[TURN_TEXT_BYTES_MAX]; /* what it answers */
+};
+
+static void tell(struct llm *llm, uint16_t type, uint32_t epoch, struct slice text)
+{
+    struct epoch_msg body = {.epoch = epoch};
+
+    actor_send_body(&llm->actor, llm->call, type, IF_FULL_STOP, text_frame(&llm->actor, text),
+                    &body, sizeof(body));
+}
+
+static void on_text(struct llm *llm, const struct provider_intent *event)
+{
+    size_t room = sizeof(llm->said) - llm->said_len;
+    struct slice text = text_cut(event->text, room);
+
+    if (event->epoch != llm->epoch || text.len == 0)
+        return;
+    memcpy(llm->said + llm->said_len, text.at, text.len);
+    llm->said_len += (uint32_t)text.len;
+    if (llm->committed == llm->epoch)
+        history_extend(&llm->history, text);
+    tell(llm, LLM_TEXT, event->epoch, text);
+}
+
+static void on_failed(struct llm *llm, const struct provider_intent *event)
+{
+    struct provider_failed_msg failed = {.role = ROLE_LLM,
+                                         .epoch = event->epoch,
+                                         .status = event->status,
+                                         .fatal = (event->flag & EVENT_FATAL) != 0};
+
+    snprintf(failed.what, sizeof(failed.what), "%.*s", SLICE_ARG(event->text));
+    actor_send_body(&llm->actor, llm->call, PROVIDER_FAILED, IF_FULL_STOP, FRAME_NONE, &failed,
+                    sizeof(failed));
+}
+
+static void on_event(struct actor *a, const struct provider_intent *event)
+{
+    struct llm *llm = container_of(a, struct llm, actor);
+
+    if (event->event == EVENT_TEXT) {
+        on_text(llm, event);
+    } else if (event->event == EVENT_UNDERSTOOD) {
+        tell(llm, LLM_UNDERSTOOD, event->epoch, event->text);
+    } else if (event->event == EVENT_TOOL) {
+        struct llm_tool_msg body = {.epoch = event->epoch, .tool_id = event->tool_id};
+        actor_send_body(a, llm->call, LLM_TOOL, IF_FULL_STOP, text_frame(a, event->text), &body,
+                        sizeof(body));
+    } else if (event->event == EVENT_HANG_UP) {
+        llm->hang_up = true;
+    } else if (event->event == EVENT_DONE) {
+        SEND(a, llm->call, LLM_DONE, IF_FULL_STOP, FRAME_NONE, struct llm_done_msg,
+             .epoch = event->epoch, .hang_up = llm->hang_up);
+    } else if (event->event == EVENT_FAILED) {
+        on_failed(llm, event);
+    }
+}
+
+static void ask(struct llm *llm, const struct msg *m)
+{
+    const struct llm_ask_msg *body = msg_body(m, llm_ask_msg);
+    struct slice text = text_cut(text_of(&llm->actor, m), sizeof(llm->asked));
+
+    /* A tool's result goes on with the same reply; everything else begins a new one. */
+    if (body->kind != TURN_TOOL) {
+        llm->epoch = body->epoch;
+        llm->said_len = 0;
+        llm->hang_up = false;
+        llm->asked_len = (uint32_t)text.len;
+        if (text.len)
+            memcpy(llm->asked, text.at, text.len);
+    }
+    struct provider_turn turn = {.kind = (enum turn_kind)body->kind,
+                                 .text = text,
+                                 .tool_id = body->tool_id,
+                                 .confidence = body->confidence,
+                                 .history = llm->history.lines,
+                                 .history_count = llm->history.count};
+    struct provider_input input = {.kind = INPUT_TURN, .epoch = body->epoch, .turn = &turn};
+    engine_input(&llm->engine, &input);
+}
+
+/* The reply is being heard: now it is part of the conversation. */
+static void commit(struct llm *llm, uint32_t epoch)
+{
+    if (epoch != llm->epoch || llm->committed == epoch)
+        return;
+    llm->committed = epoch;
+    if (llm->asked_len)
+        history_add(&llm->history, false, slice_of(llm->asked, llm->asked_len));
+    history_add(&llm->history, true, slice_of(llm->said, llm->said_len));
+    engine_command(&llm->engine, INPUT_COMMIT, epoch, SLICE_NONE);
+}
+
+static void start(struct llm *llm, const struct msg *m)
+{
+    uint32_t agent = msg_body(m, engine_start_msg)->agent;
+
+    llm->call = m->from;
+    int err = engine_start(&llm->engine, &llm->actor, agent, PROVIDER_LLM, on_event);
+    if (err)
+        actor_stop_self(&llm->actor, REASON(-err, "no speech lane session for the llm"));
+}
+
+static void llm_handle(struct actor *a, const struct msg *m)
+{
+    struct llm *llm = container_of(a, struct llm, actor);
+
+    if (engine_handle(&llm->engine, m))
+        return;
+    switch (m->type) {
+    case MSG_START:
+        start(llm, m);
+        break;
+    case MSG_STOP:
+        engine_stop(&llm->engine);
+        actor_end(a);
+        break;
+    case LLM_ASK:
+        ask(llm, m);
+        break;
+    case LLM_COMMIT:
+        commit(llm, msg_body(m, epoch_msg)->epoch);
+        break;
+    case LLM_CANCEL:
+        engine_cancel(&llm->engine, msg_body(m, epoch_msg)->epoch);
+        break;
+    case LLM_CUT:
+        if (msg_body(m, llm_cut_msg)->epoch == llm->committed)
+            history_cut(&llm->history, msg_body(m, llm_cut_msg)->heard_bytes);
+        break;
+    default:
+        break;
+    }
+}
+
+const struct actor_type llm_type = {
+    .name = "llm", .size_bytes = sizeof(struct llm), .handle = llm_handle};

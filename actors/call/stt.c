@@ -1,0 +1,149 @@
+/* Recognises what the caller says: holds the last moment of audio, so that a word's beginning is
+ * not lost to the VAD's hesitation, feeds the provider while an utterance lasts, and reports words.
+ * Child of the call. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "actors/call/engine.h"
+#include "actors/text.h"
+
+#define PRE_ROLL_FRAMES 18 /* 360 ms: the VAD's start is that late at worst in noise */
+
+struct stt {
+    struct actor actor;
+    struct actor_id call;
+    struct engine engine;
+    uint32_t epoch;
+    bool listening;
+    frame_ref held[PRE_ROLL_FRAMES]; /* ring, oldest at `next` */
+    uint32_t next;
+};
+
+static uint32_t count_words(struct slice text)
+{
+    uint32_t words = 0;
+    bool inside = false;
+
+    for (size_t i = 0; i < text.len; i++) {
+        bool letter = text.at[i] > ' ';
+        words += letter && !inside;
+        inside = letter;
+    }
+    return words;
+}
+
+static void on_event(struct actor *a, const struct provider_intent *event)
+{
+    struct stt *stt = container_of(a, struct stt, actor);
+    struct slice text = text_cut(slice_trim(event->text), TURN_TEXT_BYTES_MAX);
+    struct stt_words_msg words = {.epoch = event->epoch,
+                                  .words = count_words(text),
+                                  .complete = (event->flag & EVENT_COMPLETE) != 0,
+                                  .confidence = event->confidence};
+
+    if (event->event == EVENT_PARTIAL || event->event == EVENT_FINAL) {
+        uint16_t type = event->event == EVENT_FINAL ? STT_HEARD : STT_WORDS;
+        actor_send_body(a, stt->call, type, IF_FULL_STOP, text_frame(a, text), &words,
+                        sizeof(words));
+    } else if (event->event == EVENT_FAILED) {
+        struct provider_failed_msg failed = {.role = ROLE_STT,
+                                             .epoch = event->epoch,
+                                             .status = event->status,
+                                             .fatal = (event->flag & EVENT_FATAL) != 0};
+        snprintf(failed.what, sizeof(failed.what), "%.*s", SLICE_ARG(event->text));
+        actor_send_body(a, stt->call, PROVIDER_FAILED, IF_FULL_STOP, FRAME_NONE, &failed,
+                        sizeof(failed));
+    }
+}
+
+static void feed(struct stt *stt, frame_ref ref)
+{
+    struct frame *f = frame_at(shard_pool(stt->actor.shard), ref);
+
+    engine_command(&stt->engine, INPUT_AUDIO, stt->epoch, slice_of(f->data, f->len));
+}
+
+static void hold(struct stt *stt, frame_ref ref)
+{
+    actor_frame_let_go(&stt->actor, &stt->held[stt->next]);
+    stt->held[stt->next] = actor_frame_hold(&stt->actor, ref);
+    stt->next = (stt->next + 1) % PRE_ROLL_FRAMES;
+}
+
+static void begin_listening(struct stt *stt, uint32_t epoch)
+{
+    struct provider_input input = {.kind = INPUT_SPEECH, .epoch = epoch, .flag = 1};
+
+    stt->epoch = epoch;
+    stt->listening = true;
+    engine_input(&stt->engine, &input);
+    for (uint32_t i = 0; i < PRE_ROLL_FRAMES; i++) {
+        frame_ref *ref = &stt->held[(stt->next + i) % PRE_ROLL_FRAMES];
+        if (*ref == FRAME_NONE)
+            continue;
+        feed(stt, *ref);
+        actor_frame_let_go(&stt->actor, ref);
+    }
+}
+
+static void stop(struct stt *stt)
+{
+    for (uint32_t i = 0; i < PRE_ROLL_FRAMES; i++)
+        actor_frame_let_go(&stt->actor, &stt->held[i]);
+    engine_stop(&stt->engine);
+    actor_end(&stt->actor);
+}
+
+static void start(struct stt *stt, const struct msg *m)
+{
+    uint32_t agent = msg_body(m, engine_start_msg)->agent;
+
+    stt->call = m->from;
+    int err = engine_start(&stt->engine, &stt->actor, agent, PROVIDER_STT, on_event);
+    if (err)
+        actor_stop_self(&stt->actor, REASON(-err, "no speech lane session for the recogniser"));
+}
+
+static void stt_handle(struct actor *a, const struct msg *m)
+{
+    struct stt *stt = container_of(a, struct stt, actor);
+
+    if (engine_handle(&stt->engine, m))
+        return;
+    switch (m->type) {
+    case MSG_START:
+        start(stt, m);
+        break;
+    case MSG_STOP:
+        stop(stt);
+        break;
+    case AUDIO:
+        if (stt->listening)
+            feed(stt, m->frame);
+        else
+            hold(stt, m->frame);
+        break;
+    case STT_LISTEN:
+        begin_listening(stt, msg_body(m, epoch_msg)->epoch);
+        break;
+    case STT_FINISH:
+        stt->listening = false;
+        engine_command(&stt->engine, INPUT_FINISH, msg_body(m, epoch_msg)->epoch, SLICE_NONE);
+        break;
+    case STT_FORGET:
+        stt->listening = false;
+        engine_cancel(&stt->engine, msg_body(m, epoch_msg)->epoch);
+        break;
+    default:
+        break;
+    }
+}
+
+static const char *stt_state(const struct actor *a)
+{
+    return container_of(a, struct stt, actor)->listening ? "listening" : "waiting";
+}
+
+const struct actor_type stt_type = {
+    .name = "stt", .size_bytes = sizeof(struct stt), .handle = stt_handle, .state = stt_state};

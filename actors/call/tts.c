@@ -1,0 +1,269 @@
+/* Speaks: takes clauses from the call, has them synthesised in order, brings the audio to the leg's
+ * rate and sends it there in frames. It stops feeding the provider while the leg's queue is full,
+ * so that playout back-pressures synthesis and never drops speech. Child of the call. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "actors/call/engine.h"
+#include "actors/text.h"
+#include "media/resample.h"
+
+#define CLAUSES_MAX  16   /* waiting ones; beyond it the call ends: nobody listens to that much */
+#define PART_SAMPLES 320  /* resampled at a time */
+#define ROOM_MIN_MS  1000 /* of playout room before the next clause is asked for */
+
+/* A clause, from the call's request to its last sample. */
+struct clause {
+    frame_ref text;
+    uint32_t epoch;
+    uint32_t generation;
+    uint32_t piece;
+    bool end;  /* not a clause: the reply ends here */
+    bool sent; /* its first audio went out */
+};
+
+struct tts {
+    struct actor actor;
+    struct actor_id call;
+    struct actor_id leg;
+    struct engine engine;
+    struct resample resample;
+    uint32_t leg_rate_hz;
+    struct clause clauses[CLAUSES_MAX]; /* ring; the first `asked` are at the provider */
+    uint32_t first;
+    uint32_t count;
+    uint32_t asked;
+    uint32_t room_ms;
+    uint32_t heard_epoch; /* TTS_FIRST was sent for it */
+    frame_ref filling;    /* a frame not yet full */
+};
+
+static struct clause *clause_at(struct tts *tts, uint32_t i)
+{
+    return &tts->clauses[(tts->first + i) % CLAUSES_MAX];
+}
+
+static void send_play(struct tts *tts, uint16_t type, const struct clause *c, frame_ref take)
+{
+    struct play_msg body = {.epoch = c->epoch, .generation = c->generation, .piece = c->piece};
+
+    actor_send_body(&tts->actor, tts->leg, type, IF_FULL_STOP, take, &body, sizeof(body));
+}
+
+/* ---- audio: from the provider's pieces to frames at the leg's rate ---- */
+
+static void send_filling(struct tts *tts, const struct clause *c)
+{
+    struct frame *f;
+
+    if (tts->filling == FRAME_NONE)
+        return;
+    f = frame_at(shard_pool(tts->actor.shard), tts->filling);
+    f->rate_hz = tts->leg_rate_hz;
+    f->generation = c->generation;
+    f->tag = c->piece;
+    frame_ref ref = tts->filling;
+    tts->filling = FRAME_NONE;
+    tts->actor.ledger.frames--;
+    send_play(tts, PLAY, c, ref);
+}
+
+static void fill(struct tts *tts, const struct clause *c, const int16_t *pcm, size_t samples)
+{
+    struct frame_pool *pool = shard_pool(tts->actor.shard);
+
+    while (samples) {
+        if (tts->filling == FRAME_NONE) {
+            tts->filling = frame_get(pool);
+            if (tts->filling == FRAME_NONE)
+                return; /* an empty pool costs a moment of audio and a counter */
+            tts->actor.ledger.frames++;
+        }
+        struct frame *f = frame_at(pool, tts->filling);
+        size_t room = (FRAME_DATA_BYTES - f->len) / sizeof(int16_t);
+        size_t part = samples < room ? samples : room;
+        memcpy(f->data + f->len, pcm, part * sizeof(int16_t));
+        f->len += (uint32_t)(part * sizeof(int16_t));
+        pcm += part;
+        samples -= part;
+        if (f->len == FRAME_DATA_BYTES)
+            send_filling(tts, c);
+    }
+}
+
+static void on_audio(struct tts *tts, const struct provider_intent *event)
+{
+    struct clause *c = clause_at(tts, 0);
+    const int16_t *pcm = (const int16_t *)(const void *)event->text.at;
+    size_t left = event->text.len / sizeof(int16_t);
+    int16_t out[PART_SAMPLES * 6]; /* 8 to 48 kHz at worst */
+
+    if (tts->count == 0 || tts->asked == 0 || event->epoch != c->epoch)
+        return;
+    if (tts->heard_epoch != c->epoch) {
+        tts->heard_epoch = c->epoch;
+        SEND(&tts->actor, tts->call, TTS_FIRST, IF_FULL_STOP, FRAME_NONE, struct tts_first_msg,
+             .epoch = c->epoch, .at_ns = shard_now(tts->actor.shard));
+    }
+    while (left) {
+        size_t part = left < PART_SAMPLES ? left : PART_SAMPLES;
+        size_t made = resample_run(&tts->resample, out, pcm, part);
+        fill(tts, c, out, made);
+        pcm += part;
+        left -= part;
+    }
+    /* A clause's first sound must not wait for a full frame; what follows may. */
+    if (!c->sent)
+        send_filling(tts, c);
+    c->sent = true;
+}
+
+/* ---- clauses ---- */
+
+static void drop_first(struct tts *tts)
+{
+    struct clause *c = clause_at(tts, 0);
+
+    actor_frame_let_go(&tts->actor, &c->text);
+    tts->first = (tts->first + 1) % CLAUSES_MAX;
+    tts->count--;
+    if (tts->asked)
+        tts->asked--;
+}
+
+/* Asks for the next clause when there is room for it; passes on a reply's end. */
+static void advance(struct tts *tts)
+{
+    while (tts->count && tts->asked == 0) {
+        struct clause *c = clause_at(tts, 0);
+        if (c->end) {
+            send_play(tts, PLAY_END, c, FRAME_NONE);
+            drop_first(tts);
+            continue;
+        }
+        if (tts->room_ms < ROOM_MIN_MS)
+            return;
+        struct msg m = {.frame = c->text};
+        uint32_t epoch = c->epoch;
+        tts->asked = 1;
+        engine_command(&tts->engine, INPUT_TEXT, epoch, text_of(&tts->actor, &m));
+        engine_command(&tts->engine, INPUT_FINISH, epoch, SLICE_NONE);
+    }
+}
+
+static void on_spoken(struct tts *tts, uint32_t epoch)
+{
+    struct clause *c = clause_at(tts, 0);
+
+    if (tts->count == 0 || tts->asked == 0 || c->epoch != epoch)
+        return;
+    send_filling(tts, c);
+    send_play(tts, PLAY_PIECE_END, c, FRAME_NONE);
+    drop_first(tts);
+}
+
+static void on_event(struct actor *a, const struct provider_intent *event)
+{
+    struct tts *tts = container_of(a, struct tts, actor);
+
+    if (event->event == EVENT_AUDIO) {
+        on_audio(tts, event);
+    } else if (event->event == EVENT_SPOKEN) {
+        on_spoken(tts, event->epoch);
+    } else if (event->event == EVENT_FAILED) {
+        struct provider_failed_msg failed = {.role = ROLE_TTS,
+                                             .epoch = event->epoch,
+                                             .status = event->status,
+                                             .fatal = (event->flag & EVENT_FATAL) != 0};
+        snprintf(failed.what, sizeof(failed.what), "%.*s", SLICE_ARG(event->text));
+        actor_send_body(a, tts->call, PROVIDER_FAILED, IF_FULL_STOP, FRAME_NONE, &failed,
+                        sizeof(failed));
+    }
+}
+
+static void say(struct tts *tts, const struct msg *m, bool end)
+{
+    const struct tts_say_msg *body = msg_body(m, tts_say_msg);
+
+    if (tts->count == CLAUSES_MAX) {
+        struct actor *call = tts->actor.parent;
+        actor_stop(tts->actor.shard, call->id, REASON(ENOBUFS, "too much to say at once"));
+        return;
+    }
+    struct clause *c = clause_at(tts, tts->count++);
+    *c = (struct clause){
+        .epoch = body->epoch, .generation = body->generation, .piece = body->piece, .end = end};
+    if (m->frame != FRAME_NONE)
+        c->text = actor_frame_hold(&tts->actor, m->frame);
+    advance(tts);
+}
+
+static void cancel(struct tts *tts, uint32_t epoch)
+{
+    bool any = tts->count > 0;
+
+    while (tts->count)
+        drop_first(tts);
+    tts->asked = 0;
+    actor_frame_let_go(&tts->actor, &tts->filling);
+    if (any)
+        engine_cancel(&tts->engine, epoch);
+    resample_reset(&tts->resample);
+}
+
+static void start(struct tts *tts, const struct msg *m)
+{
+    const struct engine_start_msg *args = msg_body(m, engine_start_msg);
+
+    tts->call = m->from;
+    tts->leg = args->leg;
+    tts->leg_rate_hz = args->leg_rate_hz;
+    tts->room_ms = ROOM_MIN_MS;
+    int err = engine_start(&tts->engine, &tts->actor, args->agent, PROVIDER_TTS, on_event);
+    if (err == 0)
+        err = resample_init(&tts->resample, tts->engine.ops->rate_hz, args->leg_rate_hz);
+    if (err)
+        actor_stop_self(&tts->actor, REASON(-err, "the synthesiser cannot start"));
+}
+
+static void tts_handle(struct actor *a, const struct msg *m)
+{
+    struct tts *tts = container_of(a, struct tts, actor);
+
+    if (engine_handle(&tts->engine, m)) {
+        advance(tts);
+        return;
+    }
+    switch (m->type) {
+    case MSG_START:
+        start(tts, m);
+        break;
+    case MSG_STOP:
+        cancel(tts, UINT32_MAX);
+        engine_stop(&tts->engine);
+        actor_end(a);
+        break;
+    case TTS_SAY:
+    case TTS_END:
+        say(tts, m, m->type == TTS_END);
+        break;
+    case TTS_CANCEL:
+        cancel(tts, msg_body(m, epoch_msg)->epoch);
+        break;
+    case PLAY_ROOM:
+        tts->room_ms = msg_body(m, play_room_msg)->room_ms;
+        advance(tts);
+        break;
+    default:
+        break;
+    }
+}
+
+static const char *tts_state(const struct actor *a)
+{
+    return container_of(a, struct tts, actor)->count ? "speaking" : "waiting";
+}
+
+const struct actor_type tts_type = {
+    .name = "tts", .size_bytes = sizeof(struct tts), .handle = tts_handle, .state = tts_state};

@@ -1,0 +1,248 @@
+/* Behind every new connection on the media port: reads one HTTP request within its bounds of time
+ * and memory, and either hands the upgraded socket to a leg, or answers and closes. Child of the
+ * switchboard.
+ *
+ *   READING ── head ──▶ ASKING (the switchboard) ──▶ 101 and a leg, or an error ──▶ gone */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "actors/messages.h"
+#include "actors/text.h"
+#include "actors/world.h"
+#include "base/json.h"
+#include "net/http_head.h"
+#include "net/websocket.h"
+
+#define MEDIA_PATH "/media/"
+
+extern const struct actor_type leg_websocket_type;
+
+enum state { READING, ASKING, ANSWERED };
+
+static const char *const state_names[] = {
+    [READING] = "reading", [ASKING] = "asking", [ANSWERED] = "answered"};
+
+struct door {
+    struct actor actor;
+    enum state state;
+    io_id stream;
+    struct address peer;
+    struct actor_timer deadline;
+    bool may_bring_token; /* the dialect's start may still do so */
+    char name[AGENT_NAME_BYTES];
+    char key[WS_KEY_CHARS + 1];
+    struct http_head head;
+    size_t len;
+    uint8_t bytes[HTTP_HEAD_BYTES_MAX + 1024];
+};
+
+static void send_bytes(struct door *d, struct slice bytes)
+{
+    struct io *io = shard_io(d->actor.shard);
+    frame_ref ref = frame_chain(shard_pool(d->actor.shard), bytes);
+
+    if (ref == FRAME_NONE)
+        return;
+    if (d->stream == IO_NONE)
+        frame_put(shard_pool(d->actor.shard), &ref);
+    else if (io->ops->stream_send(io, d->stream, ref))
+        log_debug("door", NULL, "an answer could not be sent");
+}
+
+/* Answers with an error and ends. */
+static void refuse(struct door *d, uint16_t status, const char *what)
+{
+    struct builder b = text_builder(&d->actor);
+    uint8_t body[256];
+    struct builder json = builder_of(body, sizeof(body));
+    struct jsonw w;
+    char peer[ADDRESS_TEXT_BYTES];
+
+    jsonw_init(&w, &json);
+    jsonw_begin(&w);
+    jsonw_put_bool(&w, "success", false);
+    jsonw_put_cstr(&w, "error", what);
+    jsonw_end(&w);
+    http_respond(&b, status, "application/json", builder_slice(&json));
+    send_bytes(d, builder_slice(&b));
+    log_info("door", NULL, "%s was answered %u: %s", address_text(&d->peer, peer), status, what);
+    d->state = ANSWERED;
+    actor_stop_self(&d->actor, REASON(0, "answered"));
+}
+
+/* ---- the request ---- */
+
+/* "/media/AGENT" or "/media/AGENT/TOKEN"; the token may also be the query's. */
+static int read_target(struct door *d, char *token, size_t token_bytes)
+{
+    struct slice path = d->head.path, name, rest;
+    struct builder b = builder_of(d->name, sizeof(d->name) - 1);
+    int err;
+
+    token[0] = '\0';
+    if (!slice_starts(path, SLICE(MEDIA_PATH)))
+        return -ENOENT;
+    path = slice_of(path.at + sizeof(MEDIA_PATH) - 1, path.len - sizeof(MEDIA_PATH) + 1);
+    name = slice_cut(path, '/', &rest);
+    if (name.len == 0 || http_unescape(name, false, &b))
+        return -ENOENT;
+    d->name[b.len] = '\0';
+    if (rest.len)
+        return slice_cstr(rest, token, token_bytes);
+    err = http_arg(d->head.query, "token", token, token_bytes);
+    return err == -ENOENT ? 0 : err;
+}
+
+static void ask(struct door *d, const char *token, bool from_browser)
+{
+    struct admit_msg body = {.token_given = token[0] != '\0',
+                             .token_not_asked = !from_browser &&
+                                                !config_token_needed(world_of(&d->actor)->config)};
+
+    snprintf(body.agent, sizeof(body.agent), "%s", d->name);
+    d->may_bring_token = !from_browser && !body.token_given;
+    d->state = ASKING;
+    actor_send_body(&d->actor, d->actor.parent->id, ADMIT, IF_FULL_STOP,
+                    text_frame(&d->actor, slice_str(token)), &body, sizeof(body));
+}
+
+static void on_request(struct door *d)
+{
+    struct http_upgrade up;
+    const char *what = "";
+    char token[512];
+
+    if (!http_wants_upgrade(&d->head)) {
+        refuse(d, d->head.method == HTTP_GET ? 404 : 405, "this port speaks WebSocket media");
+        return;
+    }
+    uint16_t status = http_upgrade_check(&d->head, &up, &what);
+    if (status) {
+        refuse(d, status, what);
+        return;
+    }
+    int err = read_target(d, token, sizeof(token));
+    if (err) {
+        refuse(d, err == -ENOENT ? 404 : 400, "the media path is /media/AGENT");
+        return;
+    }
+    if (slice_cstr(up.key, d->key, sizeof(d->key))) {
+        refuse(d, 400, "Sec-WebSocket-Key is too long");
+        return;
+    }
+    ask(d, token, up.origin.len > 0);
+}
+
+static void on_bytes(struct door *d, struct slice in)
+{
+    if (in.len > sizeof(d->bytes) - d->len) {
+        refuse(d, 431, "the request is too large");
+        return;
+    }
+    memcpy(d->bytes + d->len, in.at, in.len);
+    d->len += in.len;
+    if (d->state != READING)
+        return; /* frames sent before our 101: kept for the leg */
+    struct http_result result = http_request(&d->head, slice_of(d->bytes, d->len));
+    if (result.outcome == HTTP_BAD) {
+        refuse(d, result.status, result.what);
+    } else if (result.outcome == HTTP_OK) {
+        on_request(d);
+        /* What follows the head goes to the leg. The head's slices are not read again. */
+        memmove(d->bytes, d->bytes + result.used, d->len - result.used);
+        d->len -= result.used;
+    }
+}
+
+/* ---- the answer ---- */
+
+static void hand_over(struct door *d, uint32_t agent)
+{
+    struct builder b = text_builder(&d->actor);
+    struct leg_websocket_start_msg args = {.agent = agent};
+    struct leg_socket_msg body = {.stream = d->stream};
+
+    memcpy(args.name, d->name, sizeof(args.name));
+    struct actor *leg = actor_spawn(d->actor.shard, &leg_websocket_type, d->actor.parent, 0, &args,
+                                    sizeof(args), FRAME_NONE);
+    if (!leg) {
+        refuse(d, 503, "no room for another call");
+        return;
+    }
+    ws_build_101(&b, slice_str(d->key), SLICE_NONE);
+    send_bytes(d, builder_slice(&b));
+    actor_io_give(&d->actor, leg, d->stream);
+    d->stream = IO_NONE;
+    actor_send_body(&d->actor, leg->id, LEG_SOCKET, IF_FULL_STOP,
+                    text_frame(&d->actor, slice_of(d->bytes, d->len)), &body, sizeof(body));
+    d->state = ANSWERED;
+    actor_stop_self(&d->actor, REASON(0, "handed over"));
+}
+
+static void on_admitted(struct door *d, const struct admitted_msg *m)
+{
+    if (d->state != ASKING)
+        return;
+    if (m->err == 0)
+        hand_over(d, m->agent);
+    else if (m->err == EACCES && d->may_bring_token)
+        hand_over(d, 0);
+    else if (m->err == ENOENT)
+        refuse(d, 404, "there is no such agent");
+    else if (m->err == EACCES)
+        refuse(d, 401, "the media token is missing, expired or used");
+    else
+        refuse(d, 503, "no room for another call");
+}
+
+/* ---- life ---- */
+
+static void start(struct door *d, const struct msg *m)
+{
+    const struct door_start_msg *args = msg_body(m, door_start_msg);
+
+    d->stream = args->stream;
+    d->peer = args->peer;
+    actor_timer_set(&d->actor, &d->deadline, 0, shard_now(d->actor.shard) + PEER_UNKNOWN_NS);
+}
+
+static void door_handle(struct actor *a, const struct msg *m)
+{
+    struct door *d = container_of(a, struct door, actor);
+
+    switch (m->type) {
+    case MSG_START:
+        start(d, m);
+        break;
+    case MSG_STOP:
+        actor_timer_cancel(a, &d->deadline);
+        actor_io_close(a, &d->stream, true);
+        actor_end(a);
+        break;
+    case MSG_DATA:
+        if (d->state != ANSWERED)
+            on_bytes(d, shard_received(a->shard));
+        break;
+    case MSG_CLOSED:
+        d->stream = IO_NONE;
+        actor_stop_self(a, REASON(0, "the peer left"));
+        break;
+    case MSG_TIMER:
+        refuse(d, 408, "the request took too long");
+        break;
+    case ADMITTED:
+        on_admitted(d, msg_body(m, admitted_msg));
+        break;
+    default:
+        break;
+    }
+}
+
+static const char *door_state(const struct actor *a)
+{
+    return state_names[container_of(a, struct door, actor)->state];
+}
+
+const struct actor_type door_type = {
+    .name = "door", .size_bytes = sizeof(struct door), .handle = door_handle, .state = door_state};

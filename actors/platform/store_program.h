@@ -1,0 +1,20 @@
+/* What the store lane can be asked: the tags of PROGRAM_STORE and the form of each job's bytes. The
+ * program itself (store_program.c) runs on the store lane's threads, where it may block; actors
+ * only know this page. Every job ends with MSG_LANE_DONE and 0 or a negative errno. */
+#ifndef PLATFORM_STORE_PROGRAM_H
+#define PLATFORM_STORE_PROGRAM_H
+
+enum store_job {
+    /* Bytes: the agent's name, a zero byte, the token. 0 once; -EACCES for a bad, expired or used
+     * one. */
+    STORE_TOKEN_CLAIM = 1,
+    /* Bytes: journal_copy() of one call. Builds and stores its log and transcript, idempotently. */
+    STORE_CALL_FINISH,
+    /* Bytes: idempotency key, a zero byte, the tool's name, a zero byte, its JSON arguments. Does
+     * the tool's work once; emits the result as JSON, the first one's if it was done before. */
+    STORE_TOOL,
+    /* Bytes: a call id. Emits the log's JSON in pieces; -ENOENT. */
+    STORE_CALL_LOG,
+};
+
+#endif

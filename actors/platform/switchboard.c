@@ -1,0 +1,423 @@
+/* The root of one shard: listens on the media port, puts a door behind each connection, admits or
+ * refuses who asks, and is the parent of every call. It keeps the shard's view of the agents (which
+ * version the next call takes, how many calls use each) and drains when told. One per shard. */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "actors/messages.h"
+#include "actors/platform/store_program.h"
+#include "actors/text.h"
+#include "actors/world.h"
+#include "base/json.h"
+#include "base/metrics.h"
+
+#define CLAIMS_MAX 256 /* tokens being claimed; beyond it askers are told EBUSY */
+#define RETRY_TAG  1u
+#define DRAIN_TAG  2u
+
+extern const struct actor_type door_type, call_type;
+
+/* One version of an agent as this shard knows it. */
+struct agent_use {
+    bool offered; /* the newest of its name */
+    bool known;
+    uint32_t calls;
+};
+
+/* Somebody who waits for a token to be claimed. */
+struct claim {
+    struct actor_id asker;
+    uint32_t cookie;
+    uint32_t agent;
+    bool waiting;
+};
+
+struct switchboard {
+    struct actor actor;
+    io_id listener;
+    struct address bound;
+    struct lane_session store;
+    struct agent_use agents[AGENT_VERSIONS_MAX];
+    struct claim claims[CLAIMS_MAX];
+    uint32_t calls;
+    uint32_t next_call;
+    bool draining;
+    struct actor_timer drain_timer;
+};
+
+/* ---- agents ---- */
+
+static const char *agent_id_of(struct switchboard *s, uint32_t index)
+{
+    return world_of(&s->actor)->agents[index]->agent->id;
+}
+
+/* The version the next call of this name takes, 0 if there is none. */
+static uint32_t find_agent(struct switchboard *s, const char *name)
+{
+    for (uint32_t i = 1; i < AGENT_VERSIONS_MAX; i++)
+        if (s->agents[i].offered && strcmp(agent_id_of(s, i), name) == 0)
+            return i;
+    return 0;
+}
+
+static void release_unused(struct switchboard *s, uint32_t index)
+{
+    struct agent_use *use = &s->agents[index];
+    struct actor_id control = {
+        .shard = world_of(&s->actor)->control_host & 0xFFu, .slot = 0, .generation = 1};
+    struct agent_offer_msg body = {.agent = index};
+
+    if (!use->known || use->offered || use->calls)
+        return;
+    use->known = false;
+    actor_send_body(&s->actor, control, AGENT_RELEASED, IF_FULL_STOP, FRAME_NONE, &body,
+                    sizeof(body));
+}
+
+static void on_offer(struct switchboard *s, uint32_t index)
+{
+    uint32_t old = find_agent(s, agent_id_of(s, index));
+
+    s->agents[index] = (struct agent_use){.offered = true, .known = true};
+    if (old && old != index) {
+        s->agents[old].offered = false;
+        release_unused(s, old);
+    }
+}
+
+/* ---- admission ---- */
+
+static bool is_full(struct switchboard *s)
+{
+    const struct world *world = world_of(&s->actor);
+    int64_t share = (world->config->calls_max + world->shards - 1) / world->shards;
+
+    return s->calls >= (uint32_t)share;
+}
+
+static void count_refusal(const struct switchboard *s, int err)
+{
+    metrics_add(s->draining     ? METRIC_CALLS_REFUSED_DRAINING
+                : err == EBUSY  ? METRIC_CALLS_REFUSED_FULL
+                : err == ENOENT ? METRIC_CALLS_REFUSED_AGENT
+                                : METRIC_CALLS_REFUSED_TOKEN,
+                1);
+}
+
+static void answer(struct switchboard *s, struct actor_id asker, uint32_t cookie, int err,
+                   uint32_t agent)
+{
+    struct admitted_msg body = {.err = err, .cookie = cookie, .agent = agent};
+
+    if (err)
+        count_refusal(s, err);
+    actor_send_body(&s->actor, asker, ADMITTED, IF_FULL_DROP, FRAME_NONE, &body, sizeof(body));
+}
+
+static void claim_token(struct switchboard *s, const struct msg *m, uint32_t agent)
+{
+    struct builder b = text_builder(&s->actor);
+    uint32_t i = 0;
+
+    while (i < CLAIMS_MAX && s->claims[i].waiting)
+        i++;
+    builder_str(&b, agent_id_of(s, agent));
+    builder_u8(&b, 0);
+    builder_slice_add(&b, text_of(&s->actor, m));
+    /* Epochs begin at 1: 0 is never cancelled and names no claim. */
+    if (i == CLAIMS_MAX ||
+        lane_run(&s->actor, &s->store, STORE_TOKEN_CLAIM, i + 1, builder_slice(&b))) {
+        answer(s, m->from, msg_body(m, admit_msg)->cookie, EBUSY, 0);
+        return;
+    }
+    s->claims[i] = (struct claim){.asker = m->from,
+                                  .cookie = msg_body(m, admit_msg)->cookie,
+                                  .agent = agent,
+                                  .waiting = true};
+}
+
+static void on_admit(struct switchboard *s, const struct msg *m)
+{
+    const struct admit_msg *ask = msg_body(m, admit_msg);
+    uint32_t agent = find_agent(s, ask->agent);
+
+    if (agent == 0)
+        answer(s, m->from, ask->cookie, ENOENT, 0);
+    else if (s->draining || is_full(s))
+        answer(s, m->from, ask->cookie, EBUSY, 0);
+    else if (ask->token_given && m->frame != FRAME_NONE)
+        claim_token(s, m, agent);
+    else
+        answer(s, m->from, ask->cookie, ask->token_not_asked ? 0 : EACCES, agent);
+}
+
+static void on_claimed(struct switchboard *s, const struct lane_msg *done)
+{
+    if (done->epoch == 0 || done->epoch > CLAIMS_MAX || !s->claims[done->epoch - 1].waiting)
+        return;
+    struct claim *c = &s->claims[done->epoch - 1];
+    c->waiting = false;
+    answer(s, c->asker, c->cookie, done->err ? EACCES : 0, c->agent);
+}
+
+/* ---- calls ---- */
+
+static struct actor *spawn_call(struct switchboard *s, struct call_start_msg *args, frame_ref take)
+{
+    const struct world *world = world_of(&s->actor);
+
+    snprintf(args->call_id, sizeof(args->call_id), "%08x-%02x-%06x", world->generation,
+             shard_index(s->actor.shard), ++s->next_call & 0xFFFFFFu);
+    struct actor *call =
+        actor_spawn(s->actor.shard, &call_type, &s->actor, args->agent, args, sizeof(*args), take);
+    if (!call)
+        return NULL;
+    s->calls++;
+    s->agents[args->agent].calls++;
+    return call;
+}
+
+static void on_arrived(struct switchboard *s, const struct msg *m)
+{
+    const struct leg_arrived_msg *body = msg_body(m, leg_arrived_msg);
+    struct actor *leg = actor_find(s->actor.shard, m->from);
+    struct call_start_msg args = {
+        .agent = body->agent, .leg = m->from, .rate_hz = (uint16_t)body->rate_hz};
+
+    if (!leg)
+        return;
+    memcpy(args.protocol, body->protocol, sizeof(args.protocol));
+    frame_ref who =
+        m->frame == FRAME_NONE ? FRAME_NONE : frame_keep(shard_pool(s->actor.shard), m->frame);
+    if (s->draining || is_full(s) || !spawn_call(s, &args, who)) {
+        count_refusal(s, EBUSY);
+        actor_stop(s->actor.shard, m->from, REASON(EBUSY, "no room for another call"));
+    }
+}
+
+static void on_place(struct switchboard *s, const struct msg *m)
+{
+    const struct call_place_msg *body = msg_body(m, call_place_msg);
+    struct call_start_msg args = {.agent = find_agent(s, body->agent),
+                                  .rate_hz = 8000,
+                                  .peer = body->peer,
+                                  .payload_type = body->codec,
+                                  .asker = m->from,
+                                  .cookie = body->cookie,
+                                  .protocol = "rtp"};
+    struct call_placed_msg placed = {.cookie = body->cookie};
+
+    if (args.agent == 0)
+        placed.err = ENOENT;
+    else if (s->draining || is_full(s) || !spawn_call(s, &args, FRAME_NONE))
+        placed.err = EBUSY;
+    if (placed.err)
+        actor_send_body(&s->actor, m->from, CALL_PLACED, IF_FULL_DROP, FRAME_NONE, &placed,
+                        sizeof(placed));
+}
+
+/* Every call is a child whose role is its agent; the id is asked of each. */
+static void on_hang_up(struct switchboard *s, const struct msg *m)
+{
+    for (struct actor *c = s->actor.child; c; c = c->sibling) {
+        struct msg copy = *m;
+        if (c->type != &call_type || c->life != ACTOR_RUNNING)
+            continue;
+        const struct log_about *about = call_type.about(c);
+        if (strcmp(about->call_id, msg_body(m, call_hang_up_msg)->call_id) != 0)
+            continue;
+        actor_stop(s->actor.shard, c->id, REASON(0, "ended by the API"));
+        struct call_placed_msg body = {.cookie = msg_body(&copy, call_hang_up_msg)->cookie};
+        actor_send_body(&s->actor, m->from, CALL_HUNG_UP, IF_FULL_DROP, FRAME_NONE, &body,
+                        sizeof(body));
+        return;
+    }
+    struct call_placed_msg none = {.err = ENOENT, .cookie = msg_body(m, call_hang_up_msg)->cookie};
+    actor_send_body(&s->actor, m->from, CALL_HUNG_UP, IF_FULL_DROP, FRAME_NONE, &none,
+                    sizeof(none));
+}
+
+static void on_child_ended(struct switchboard *s, const struct child_ended_msg *m)
+{
+    if (m->role == 0) /* a door, or a leg that never became a call */
+        return;
+    s->calls--;
+    s->agents[m->role].calls--;
+    release_unused(s, m->role);
+}
+
+/* ---- GET /actors ---- */
+
+struct tree {
+    struct jsonw w;
+    int depth;
+    int64_t now_ns;
+};
+
+static void write_actor(void *context, struct actor *a, int depth)
+{
+    struct tree *tree = context;
+    const struct log_about *about = a->type->about ? a->type->about(a) : NULL;
+    struct jsonw *w = &tree->w;
+
+    jsonw_begin(w);
+    jsonw_put_cstr(w, "type", a->type->name);
+    jsonw_put_int(w, "slot", a->id.slot);
+    jsonw_put_int(w, "depth", depth);
+    jsonw_put_cstr(w, "state",
+                   a->life == ACTOR_STOPPING ? "stopping"
+                   : a->type->state          ? a->type->state(a)
+                                             : "running");
+    if (about && about->call_id)
+        jsonw_put_cstr(w, "call_id", about->call_id);
+    jsonw_end(w);
+}
+
+static void on_tree_ask(struct switchboard *s, const struct msg *m)
+{
+    struct builder b = text_builder(&s->actor);
+    struct shard_load load = shard_load(s->actor.shard);
+    struct tree tree = {0};
+    struct tree_msg body = {.cookie = msg_body(m, tree_msg)->cookie};
+
+    jsonw_init(&tree.w, &b);
+    jsonw_begin(&tree.w);
+    jsonw_put_int(&tree.w, "shard", shard_index(s->actor.shard));
+    jsonw_put_int(&tree.w, "actors_count", load.actors);
+    jsonw_put_int(&tree.w, "calls", s->calls);
+    jsonw_put_int(&tree.w, "queue_depth", load.queue_depth);
+    jsonw_put_int(&tree.w, "frames_used", load.frames_used);
+    jsonw_put_int(&tree.w, "frames_max", load.frames_max);
+    jsonw_put_int(&tree.w, "messages", (int64_t)load.messages);
+    jsonw_put_int(&tree.w, "dropped", (int64_t)load.dropped);
+    jsonw_put_int(&tree.w, "stale", (int64_t)load.stale);
+    jsonw_put_int(&tree.w, "slow_handlers", (int64_t)load.slow);
+    jsonw_put_bool(&tree.w, "draining", s->draining);
+    jsonw_key(&tree.w, "actors");
+    jsonw_begin_list(&tree.w);
+    if (load.actors <= 256) /* more would not fit a message: the counts still tell */
+        shard_visit(s->actor.shard, write_actor, &tree);
+    jsonw_end(&tree.w);
+    jsonw_end(&tree.w);
+    body.err = jsonw_finish(&tree.w);
+    actor_send_body(&s->actor, m->from, TREE, IF_FULL_DROP,
+                    body.err ? FRAME_NONE : text_frame(&s->actor, builder_slice(&b)), &body,
+                    sizeof(body));
+}
+
+/* ---- life ---- */
+
+static void on_accepted(struct switchboard *s, const struct io_msg *m)
+{
+    struct door_start_msg args = {.stream = m->id, .peer = m->peer};
+    struct actor *door =
+        actor_spawn(s->actor.shard, &door_type, &s->actor, 0, &args, sizeof(args), FRAME_NONE);
+    io_id id = m->id;
+
+    if (door)
+        actor_io_give(&s->actor, door, id);
+    else
+        actor_io_close(&s->actor, &id, false); /* too many strangers at once */
+}
+
+static void start(struct switchboard *s)
+{
+    const struct world *world = world_of(&s->actor);
+    int err;
+
+    err = lane_open(&s->actor, LANE_STORE, PROGRAM_STORE, NULL, 0, &s->store);
+    if (err == 0)
+        err = actor_listen(&s->actor, &world->media_address, &s->listener, &s->bound);
+    if (err) /* boot has tried the port: only an exhausted machine comes here */
+        actor_stop_self(&s->actor, REASON(-err, "the media port cannot be listened on"));
+}
+
+static void drain(struct switchboard *s, int64_t deadline_ns)
+{
+    s->draining = true;
+    actor_io_close(&s->actor, &s->listener, false);
+    if (s->calls == 0)
+        actor_stop_self(&s->actor, REASON(0, "drained"));
+    else
+        actor_timer_set(&s->actor, &s->drain_timer, DRAIN_TAG, deadline_ns);
+}
+
+static void stop(struct switchboard *s)
+{
+    actor_timer_cancel(&s->actor, &s->drain_timer);
+    actor_io_close(&s->actor, &s->listener, false);
+    lane_close(&s->actor, &s->store);
+    if (!s->actor.child)
+        actor_end(&s->actor);
+}
+
+static void on_ended(struct switchboard *s, const struct msg *m)
+{
+    on_child_ended(s, msg_body(m, child_ended_msg));
+    if (s->actor.life == ACTOR_STOPPING && !s->actor.child)
+        actor_end(&s->actor);
+    else if (s->draining && s->calls == 0)
+        actor_stop_self(&s->actor, REASON(0, "drained"));
+}
+
+static void switchboard_handle(struct actor *a, const struct msg *m)
+{
+    struct switchboard *s = container_of(a, struct switchboard, actor);
+
+    switch (m->type) {
+    case MSG_START:
+        start(s);
+        break;
+    case MSG_STOP:
+        stop(s);
+        break;
+    case MSG_CHILD_ENDED:
+        on_ended(s, m);
+        break;
+    case MSG_TIMER:
+        actor_stop_self(a, REASON(0, "the time to drain is over"));
+        break;
+    case MSG_ACCEPTED:
+        on_accepted(s, msg_body(m, io_msg));
+        break;
+    case MSG_LANE_DONE:
+        on_claimed(s, msg_body(m, lane_msg));
+        break;
+    case AGENT_OFFER:
+        on_offer(s, msg_body(m, agent_offer_msg)->agent);
+        break;
+    case ADMIT:
+        on_admit(s, m);
+        break;
+    case LEG_ARRIVED:
+        on_arrived(s, m);
+        break;
+    case CALL_PLACE:
+        on_place(s, m);
+        break;
+    case CALL_HANG_UP:
+        on_hang_up(s, m);
+        break;
+    case DRAIN:
+        drain(s, msg_body(m, drain_msg)->deadline_ns);
+        break;
+    case TREE_ASK:
+        on_tree_ask(s, m);
+        break;
+    default:
+        break;
+    }
+}
+
+static const char *switchboard_state(const struct actor *a)
+{
+    return container_of(a, struct switchboard, actor)->draining ? "draining" : "open";
+}
+
+const struct actor_type switchboard_type = {.name = "switchboard",
+                                            .size_bytes = sizeof(struct switchboard),
+                                            .handle = switchboard_handle,
+                                            .state = switchboard_state};

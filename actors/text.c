@@ -1,0 +1,32 @@
+#include "actors/text.h"
+
+struct slice text_of(struct actor *a, const struct msg *m)
+{
+    uint8_t *at = (uint8_t *)(uintptr_t)shard_scratch(a->shard).at + SCRATCH_TEXT;
+
+    if (m->frame == FRAME_NONE)
+        return SLICE_NONE;
+    size_t len = frame_chain_copy(shard_pool(a->shard), m->frame, at, SCRATCH_MADE - SCRATCH_TEXT);
+    return slice_of(at, len);
+}
+
+struct builder text_builder(struct actor *a)
+{
+    uint8_t *at = (uint8_t *)(uintptr_t)shard_scratch(a->shard).at;
+
+    return builder_of(at + SCRATCH_MADE, SCRATCH_END - SCRATCH_MADE);
+}
+
+frame_ref text_frame(struct actor *a, struct slice text)
+{
+    return text.len ? frame_chain(shard_pool(a->shard), text) : FRAME_NONE;
+}
+
+struct slice text_cut(struct slice text, size_t max)
+{
+    if (text.len <= max)
+        return text;
+    while (max > 0 && (text.at[max] & 0xC0) == 0x80)
+        max--;
+    return slice_of(text.at, max);
+}

@@ -1,0 +1,67 @@
+/* What every actor of this process may read: the configuration, the loaded agents, the parts of the
+ * store that are written in place. Made at boot, before the first thread; afterwards only the table
+ * of agents grows, filled by the control thread before it offers the new index in a message. Nobody
+ * else writes here; a shard reaches it with world_of(). */
+#ifndef ACTORS_WORLD_H
+#define ACTORS_WORLD_H
+
+#include "actors/call/turn.h"
+#include "config/agent.h"
+#include "config/config.h"
+#include "media/vad.h"
+#include "provider/provider.h"
+#include "runtime/lane.h"
+#include "store/journal.h"
+#include "store/recording.h"
+
+#define AGENT_VERSIONS_MAX 4096 /* since boot, freed ones are used again; beyond: no reload */
+
+/* Numbers of the lane programs, the same in every worker. */
+enum lane_program_id { PROGRAM_PROVIDER, PROGRAM_STORE, PROGRAM_COUNT };
+
+/* One version of an agent with all that its calls share. Immutable. */
+struct bundle {
+    struct agent *agent;
+    const struct provider_ops *ops[3]; /* by enum provider_kind */
+    struct provider_config config[3];
+    struct provider_setting *settings[3];
+    struct turn_rules rules;
+};
+
+struct world {
+    const struct config *config;
+    const char *data_dir;                            /* where records go */
+    const char *share_dir;                           /* where agents, grammars and weights lie */
+    const struct bundle *agents[AGENT_VERSIONS_MAX]; /* index 0 is none */
+    struct vad_weights weights_8k;
+    struct vad_weights weights_16k;
+    struct journal *journal;
+    struct recording_file *recordings;
+    struct address media_address;
+    struct address rtp_address; /* port 0 */
+    uint32_t control_host;
+    uint32_t generation; /* of this process: seconds since the epoch at boot */
+    uint32_t shards;
+    const struct lane_program *programs[PROGRAM_COUNT];
+};
+
+static inline struct world *world_of(const struct actor *a)
+{
+    return shard_world(a->shard);
+}
+
+/* Arguments of PROGRAM_PROVIDER: which plug-in of which agent. */
+struct provider_lane_args {
+    uint32_t agent;
+    uint32_t kind; /* enum provider_kind */
+};
+
+/* ---- bundles (control thread; may block) ---- */
+
+/* Resolves the agent's providers and loads what they share. Takes the agent's reference on success.
+ * 0 or -errno with a sentence that names file and line. */
+MUST_USE int bundle_new(struct agent *agent, const char *share_dir, struct bundle **out, char *why,
+                        size_t why_bytes);
+void bundle_free(struct bundle **bundle);
+
+#endif

@@ -1,0 +1,95 @@
+/* An agent: one file that says who answers a call (prompt, greeting, voice, providers, patience).
+ * A loaded agent is an immutable version; a call holds the one that it began with. The count of
+ * holders is a plain integer, so agent_ref and agent_put belong to the control thread: a shard
+ * reads a version that was referenced for it and says when it needs it no more. */
+#ifndef CONFIG_AGENT_H
+#define CONFIG_AGENT_H
+
+#include "config/schema.h"
+
+#define AGENT_ID_BYTES 64 /* in URLs, file names, logs */
+
+enum agent_vad_provider { AGENT_VAD_SILERO, AGENT_VAD_ENERGY, AGENT_VAD_SCRIPTED };
+enum agent_mode { AGENT_CONVERSATIONAL, AGENT_NON_CONVERSATIONAL };
+
+/* One of stt, llm, tts. Members that do not concern a kind keep their defaults. */
+struct agent_provider {
+    const char *provider; /* ^[a-z0-9_]+$ */
+    const char *language; /* "": the agent's */
+    const char *model;
+    const char *voice;
+    double temperature;
+    double speed;
+    struct setting_list settings; /* every further key of the block, with its line */
+};
+
+struct agent_vad {
+    int provider; /* enum agent_vad_provider */
+    double confidence;
+    int64_t start_ms; /* speech that must be seen before it counts */
+    int64_t stop_ms;  /* silence after which speech has paused */
+    double min_volume;
+};
+
+/* Silence that ends a turn, counted from the last voiced sample. */
+struct agent_patience {
+    int64_t complete_ms; /* after what already is a whole sentence */
+    int64_t open_ms;     /* after what seems to go on */
+    int64_t max_ms;      /* whatever was said */
+};
+
+struct agent_online_check {
+    bool enabled;
+    const char *message; /* said when the caller has been silent for so long */
+    int64_t seconds;
+};
+
+struct agent {
+    const char *id;   /* ^[a-z0-9][a-z0-9_-]*$, the file's stem unless given */
+    const char *name; /* for people: 1 to 100 characters */
+    const char *language;
+    const char *greeting;
+    const char *prompt;
+    int mode; /* enum agent_mode */
+    struct agent_provider stt;
+    struct agent_provider llm;
+    struct agent_provider tts;
+    struct agent_vad vad;
+    struct agent_patience patience;
+    int64_t interruption_min_words;
+    int64_t interruption_grace_ms;
+    bool ignore_user_speech_before_greeting;
+    int64_t call_timeout_seconds;
+    int64_t user_silence_hangup_seconds; /* 0: never */
+    struct agent_online_check online_check;
+    struct text_list hold_messages;
+    double hold_message_timeout_seconds;
+    struct text_list goodbye_phrases;
+    int64_t turns_max;
+    bool recording;
+
+    const char *file;   /* as loaded */
+    const char *folder; /* of the file, "." when it has none */
+    uint32_t version;   /* grows with each reload of this agent, from 1 */
+    uint32_t refs;      /* control thread only */
+    struct yaml_doc *doc;
+};
+
+/* One version with one reference. 0 or -errno with `why` ("FILE:LINE: KEY: what"). */
+MUST_USE int agent_load(const char *path, const char *(*env)(const char *), struct agent **out,
+                        char *why, size_t why_bytes);
+MUST_USE int agent_read(const char *file, struct slice text, const char *(*env)(const char *),
+                        struct agent **out, char *why, size_t why_bytes);
+struct agent *agent_ref(struct agent *agent);
+/* The last one frees it. Accepts NULL; *agent becomes NULL. */
+void agent_put(struct agent **agent);
+
+/* A complaint about one key of a loaded agent, for checks made outside (unknown provider, a
+ * setting the provider does not know): "FILE:LINE: KEY: what". */
+void agent_complain(const struct agent *agent, const char *key, char *why, size_t why_bytes,
+                    const char *what);
+
+char *agent_example(void);
+char *agent_markdown(void);
+
+#endif

@@ -1,0 +1,182 @@
+#include "config/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AT(member) offsetof(struct config, member)
+
+static const struct schema_field config_fields[] = {
+    {"data_dir", FIELD_PATH, AT(data_dir), "./sidetone-data",
+     .help = "Folder of recordings, transcripts, the journal and the embedded store."},
+    {"public_url", FIELD_TEXT, AT(public_url), "", "^(https?://[^[:space:]]+)?$", 0, 500,
+     .help =
+         "Address under which carriers and browsers reach this server; empty: only local ones do."},
+    {"agents", FIELD_PATHS, AT(agents), "[]", .most = 256,
+     .help = "Agent files, or folders of them; none: the clinic that comes with the product."},
+    {"shards", FIELD_WHOLE, AT(shards), "0", NULL, 0, 48,
+     .help = "Threads that carry calls, each on a core of its own; 0: one per core."},
+    {"calls_max", FIELD_WHOLE, AT(calls_max), "1000", NULL, 1, 100000,
+     .help = "Calls at one time; the next one is refused."},
+    {"drain_seconds", FIELD_WHOLE, AT(drain_seconds), "300", NULL, 0, 86400,
+     .help = "How long running calls may finish after SIGTERM before they are ended."},
+    {"io", FIELD_CHOICE, AT(io), "auto", "auto|uring|epoll",
+     .help = "How sockets and files are driven; auto takes io_uring and falls back to epoll."},
+    {"realtime", FIELD_CHOICE, AT(realtime), "auto", "auto|off",
+     .help = "Whether shards ask for real-time scheduling; auto takes the best that is permitted."},
+    {"store", FIELD_TEXT, AT(store), "sqlite:", "^sqlite:[^?#]*$", 1, 500,
+     .help = "Where documents are kept; sqlite: alone is the file sidetone.db in data_dir."},
+    {"api.bind", FIELD_ADDRESS, AT(api_bind), "127.0.0.1:8000",
+     .help = "Address of the REST API, health and metrics."},
+    {"media.bind", FIELD_ADDRESS, AT(media_bind), "127.0.0.1:7860",
+     .help = "Address of the media WebSockets and the carriers' answer endpoints."},
+    {"media.token_required", FIELD_CHOICE, AT(media_token), "auto", "auto|always|never",
+     .help = "Whether a media WebSocket needs a single-use token; auto: unless media.bind is "
+             "loopback and "
+             "the request names no Origin."},
+    {"rtp.bind", FIELD_HOST, AT(rtp_bind), "127.0.0.1", .help = "Address of RTP sockets."},
+    {"rtp.ports", FIELD_PORTS, AT(rtp_ports), "10000-19999",
+     .help = "UDP ports for RTP, leased one pair per call."},
+    {"log.level", FIELD_CHOICE, AT(log_level), "info", "debug|info|warn|error",
+     .help = "Least level of the JSON lines on standard output."},
+    {"recording.enabled", FIELD_BOOL, AT(recording_enabled), "true",
+     .help = "Whether calls are recorded."},
+    {"recording.format", FIELD_CHOICE, AT(recording_format), "mono16k", "mono16k|leg|stereo",
+     .help = "mono16k: both sides mixed at 16 kHz; leg: mixed at the leg's own rate; stereo: "
+             "caller left, "
+             "agent right, at 16 kHz."},
+    {"journal.region_mb", FIELD_WHOLE, AT(journal_mb), "4", NULL, 1, 1024,
+     .help = "Megabytes of journal per shard: what its calls said and did until the store has it."},
+};
+
+static const struct schema config_schema = {
+    .title = "Sidetone's configuration: every key with its default.",
+    .fields = config_fields,
+    .count = ARRAY_LEN(config_fields),
+};
+
+/* Carriers join paths to it. */
+static int public_url_trim(struct config *c)
+{
+    size_t len = strlen(c->public_url);
+
+    if (!len || c->public_url[len - 1] != '/')
+        return 0;
+    c->public_url = yaml_doc_text(c->doc, slice_of(c->public_url, len - 1));
+    return c->public_url ? 0 : -ENOMEM;
+}
+
+static int checks(struct config *c, char *why, size_t why_bytes)
+{
+    struct yaml_node *token = schema_node(c->doc, "media.token_required");
+
+    if (c->rtp_ports.last == c->rtp_ports.first)
+        return config_complain(c->doc, schema_node(c->doc, "rtp.ports"), why, why_bytes,
+                               "must hold at least two ports");
+    if (c->media_token == CONFIG_TOKEN_NEVER && !c->media_bind.loopback)
+        return config_complain(c->doc, token, why, why_bytes,
+                               "\"never\" is only for a loopback media.bind");
+    return public_url_trim(c);
+}
+
+/* Takes the document. */
+static int config_make(struct yaml_doc *doc, struct config **out, char *why, size_t why_bytes)
+{
+    struct config *c = yaml_doc_alloc(doc, sizeof(*c));
+    int rc = -ENOMEM;
+
+    if (c) {
+        c->doc = doc;
+        rc = schema_read(&config_schema, doc, c, why, why_bytes);
+    }
+    if (!rc)
+        rc = checks(c, why, why_bytes);
+    if (rc == -ENOMEM)
+        snprintf(why, why_bytes, "%s: out of memory", yaml_doc_file(doc));
+    if (rc)
+        yaml_doc_free(&doc);
+    *out = rc ? NULL : c;
+    return rc;
+}
+
+int config_read(const char *file, struct slice text, const char *(*env)(const char *),
+                struct config **out, char *why, size_t why_bytes)
+{
+    struct yaml_doc *doc;
+    int rc = yaml_doc_read(file, text, env, &doc, why, why_bytes);
+
+    *out = NULL;
+    return rc ? rc : config_make(doc, out, why, why_bytes);
+}
+
+int config_load(const char *path, const char *(*env)(const char *), struct config **out, char *why,
+                size_t why_bytes)
+{
+    struct yaml_doc *doc;
+
+    if (!path)
+        return config_read("embedded default", SLICE_NONE, env, out, why, why_bytes);
+    int rc = yaml_doc_load(path, env, &doc, why, why_bytes);
+
+    *out = NULL;
+    return rc ? rc : config_make(doc, out, why, why_bytes);
+}
+
+void config_free(struct config **config)
+{
+    struct yaml_doc *doc = *config ? (*config)->doc : NULL;
+
+    yaml_doc_free(&doc);
+    *config = NULL;
+}
+
+bool config_token_needed(const struct config *config)
+{
+    if (config->media_token == CONFIG_TOKEN_AUTO)
+        return !config->media_bind.loopback;
+    return config->media_token == CONFIG_TOKEN_ALWAYS;
+}
+
+static bool address_equal(const struct bind_address *a, const struct bind_address *b)
+{
+    return !strcmp(a->host, b->host) && a->port == b->port;
+}
+
+void config_restart_keys(const struct config *old, const struct config *next, char *out,
+                         size_t out_bytes)
+{
+    const struct {
+        const char *key;
+        bool changed;
+    } keys[] = {
+        {"data_dir", strcmp(old->data_dir, next->data_dir) != 0},
+        {"shards", old->shards != next->shards},
+        {"calls_max", old->calls_max != next->calls_max},
+        {"io", old->io != next->io},
+        {"realtime", old->realtime != next->realtime},
+        {"store", strcmp(old->store, next->store) != 0},
+        {"api.bind", !address_equal(&old->api_bind, &next->api_bind)},
+        {"media.bind", !address_equal(&old->media_bind, &next->media_bind)},
+        {"rtp.bind", !address_equal(&old->rtp_bind, &next->rtp_bind)},
+        {"rtp.ports", old->rtp_ports.first != next->rtp_ports.first ||
+                          old->rtp_ports.last != next->rtp_ports.last},
+        {"journal.region_mb", old->journal_mb != next->journal_mb},
+    };
+    struct builder b = builder_of(out, out_bytes - 1);
+
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        if (keys[i].changed)
+            builder_printf(&b, "%s%s", b.len ? ", " : "", keys[i].key);
+    out[b.len] = '\0';
+}
+
+char *config_example(void)
+{
+    return schema_example(&config_schema);
+}
+
+char *config_markdown(void)
+{
+    return schema_markdown(&config_schema);
+}

@@ -1,0 +1,214 @@
+#include "media/vad.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Blocks so far above the floor, two in a row, are loud, and so is a single one of LOUD_DB: they
+ * bound the speech. One block of noise may stand 6 dB up, two in a row seldom do. */
+#define ACTIVE_DB     6
+#define LOUD_DB       9
+#define ACTIVE_GAP_MS 60  /* loud blocks that near are one stretch */
+#define LOOK_BACK_MS  300 /* speech began at most so long before the detector noticed */
+/* A window that the network is so sure of holds voice, loud or not, but up to its very end only
+ * if it is loud there: sure of one more window than there is, on average by this. */
+#define SURE        950
+#define SURE_LAG_MS 60
+/* Windows that the network always judges: at the start, to learn the line, and after a loud one. */
+#define GATE_FIRST 16
+#define GATE_HOLD  8
+
+static int64_t samples_of(const struct vad *v, uint32_t ms)
+{
+    return (int64_t)v->config.rate_hz * ms / 1000;
+}
+
+/* A level is 3.0103 / 256 dB; volume is -20..80 dB as 0..1000. */
+static uint16_t volume_of(uint16_t level)
+{
+    uint32_t volume = 200 + level * 301u / 2560;
+
+    return (uint16_t)(volume < 1000 ? volume : 1000);
+}
+
+int vad_init(struct vad *v, const struct vad_config *config, int64_t sample)
+{
+    bool network = config->kind == VAD_SILERO;
+
+    if (config->rate_hz != 8000 && config->rate_hz != 16000)
+        return -EINVAL;
+    if (config->confidence == 0 || config->confidence > 1000)
+        return -EINVAL;
+    if (network && (!config->weights || config->weights->rate_hz != config->rate_hz))
+        return -EINVAL;
+    memset(v, 0, sizeof *v);
+    v->config = *config;
+    v->at = v->active_first = v->active_last = sample;
+    v->now.first_sample = v->now.last_sample = sample;
+    vad_energy_init(&v->energy, config->rate_hz);
+    v->gate_hold = GATE_FIRST;
+    if (network)
+        vad_silero_init(&v->silero, config->weights);
+    return 0;
+}
+
+/* ---- where speech begins and ends ---- */
+
+/* The network takes a window or two to notice: if it was loud up to here, speech began with the
+ * loudness. */
+static int64_t voice_began(const struct vad *v, int64_t window_first)
+{
+    int64_t earliest = window_first - samples_of(v, LOOK_BACK_MS);
+
+    if (v->config.kind == VAD_SCRIPT || v->active_last < window_first)
+        return window_first;
+    return v->active_first > earliest ? v->active_first : earliest;
+}
+
+/* The network goes on for some windows after the voice: it ended with the loudness, or shortly
+ * before the end of what the network was sure of. */
+static int64_t voice_ended(const struct vad *v, uint16_t per_mille)
+{
+    int64_t sure = v->at - samples_of(v, SURE_LAG_MS);
+
+    if (v->config.kind == VAD_SCRIPT)
+        return v->at;
+    return per_mille >= SURE && sure > v->active_last ? sure : v->active_last;
+}
+
+/* ---- the decision, once per window ---- */
+static void voiced_window(struct vad *v, uint32_t n)
+{
+    int64_t ended = voice_ended(v, v->now.per_mille);
+
+    if (!v->now.speaking && v->run == 0)
+        v->run_first = voice_began(v, v->at - (int64_t)n);
+    v->run += n;
+    if (v->now.speaking) {
+        v->now.last_sample = ended > v->now.last_sample ? ended : v->now.last_sample;
+    } else if (v->run + n / 2 >= samples_of(v, v->config.start_ms)) {
+        v->now.change = VAD_STARTED;
+        v->now.speaking = true;
+        v->now.first_sample = v->run_first;
+        v->now.last_sample = ended > v->run_first ? ended : v->at;
+    }
+}
+
+static void unvoiced_window(struct vad *v, uint32_t n)
+{
+    if (!v->now.speaking) {
+        /* a short dip at the onset does not begin it anew; a click does not add up to speech */
+        v->run = v->run > n ? v->run - n : 0;
+    } else if (v->at - v->now.last_sample >= samples_of(v, v->config.stop_ms)) {
+        v->now.change = VAD_STOPPED;
+        vad_end(v);
+    }
+}
+
+static void judge(struct vad *v, uint16_t per_mille, uint32_t n)
+{
+    v->now.per_mille = per_mille;
+    v->now.volume = volume_of(v->window_level);
+    v->now.voiced = per_mille >= v->config.confidence && v->now.volume >= v->config.volume_min;
+    if (v->now.voiced)
+        voiced_window(v, n);
+    else
+        unvoiced_window(v, n);
+    v->window_level = v->window_margin = 0;
+}
+
+void vad_end(struct vad *v)
+{
+    v->now.speaking = false;
+    v->run = 0;
+}
+
+/* ---- the detectors ---- */
+
+static bool is_loud(const struct vad *v, uint16_t margin)
+{
+    uint16_t lower = margin < v->margin_before ? margin : v->margin_before;
+
+    return margin >= LOUD_DB * VAD_LEVEL_PER_DB || lower >= ACTIVE_DB * VAD_LEVEL_PER_DB;
+}
+
+static void block_done(struct vad *v)
+{
+    uint16_t margin = vad_energy_margin(&v->energy), level = v->energy.level;
+    int64_t first = v->at - v->energy.block;
+
+    v->window_level = level > v->window_level ? level : v->window_level;
+    v->window_margin = margin > v->window_margin ? margin : v->window_margin;
+    if (is_loud(v, margin) && volume_of(level) >= v->config.volume_min) {
+        if (first - v->active_last > samples_of(v, ACTIVE_GAP_MS))
+            v->active_first = first;
+        v->active_last = v->at;
+    }
+    v->margin_before = margin;
+    if (v->config.kind == VAD_ENERGY)
+        judge(v, vad_energy_per_mille(&v->energy), v->energy.block);
+}
+
+/* Whether the network has to look at this window. */
+static bool gate_open(struct vad *v)
+{
+    if (!v->config.gate_db)
+        return true;
+    if (v->window_margin >= v->config.gate_db * VAD_LEVEL_PER_DB)
+        v->gate_hold = v->gate_hold > GATE_HOLD ? v->gate_hold : GATE_HOLD;
+    else if (v->gate_hold)
+        v->gate_hold--;
+    return v->gate_hold > 0;
+}
+
+static void window_done(struct vad *v)
+{
+    uint16_t per_mille = 0;
+
+    if (gate_open(v)) {
+        per_mille = (uint16_t)(vad_silero_run(&v->silero) * 1000.0f + 0.5f);
+        v->windows_run++;
+    } else {
+        vad_silero_skip(&v->silero);
+        v->windows_skipped++;
+    }
+    judge(v, per_mille, v->silero.window);
+}
+
+/* Samples up to the next end of a block or of a window. */
+static size_t listen(struct vad *v, const int16_t *pcm, size_t n)
+{
+    bool done;
+
+    if (v->config.kind == VAD_SILERO) {
+        size_t left = (size_t)v->energy.block - v->energy.filled;
+
+        n = vad_silero_feed(&v->silero, pcm, n < left ? n : left);
+    }
+    n = vad_energy_feed(&v->energy, pcm, n, &done);
+    v->at += (int64_t)n;
+    if (done)
+        block_done(v);
+    if (v->config.kind == VAD_SILERO && vad_silero_full(&v->silero))
+        window_done(v);
+    return n;
+}
+
+size_t vad_step(struct vad *v, const int16_t *pcm, size_t n, struct vad_result *out)
+{
+    size_t taken = 0;
+
+    v->now.change = VAD_SAME;
+    while (taken < n && v->now.change == VAD_SAME && v->config.kind != VAD_SCRIPT)
+        taken += listen(v, pcm + taken, n - taken);
+    *out = v->now;
+    return v->config.kind == VAD_SCRIPT ? n : taken;
+}
+
+void vad_push(struct vad *v, uint16_t per_mille, size_t n, struct vad_result *out)
+{
+    v->now.change = VAD_SAME;
+    v->at += (int64_t)n;
+    v->window_level = per_mille ? INT16_MAX : 0;
+    judge(v, per_mille, (uint32_t)n);
+    *out = v->now;
+}

@@ -1,0 +1,50 @@
+/* A speech grammar: the JSGF subset that the embedded recogniser uses (rules, alternatives, groups,
+ * optional parts, weights; no repetition, no recursion, no import). It is compiled once, when an
+ * agent is loaded, into a network of words, which serves three ends: the vocabulary, sampled
+ * sentences to estimate a language model from, and the question whether a hypothesis already is a
+ * whole sentence. Immutable after grammar_parse(), so lanes share one. Never reads a file.
+ *
+ *     #JSGF V1.0;
+ *     grammar clinic;
+ *     public <call> = [hello] (/3/ <book> | /1/ good bye);
+ *     <book> = book an appointment [on (monday | tuesday)];
+ */
+#ifndef PROVIDER_GRAMMAR_H
+#define PROVIDER_GRAMMAR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/rand.h"
+
+#define GRAMMAR_WORDS_MAX      4096   /* vocabulary; beyond: refused */
+#define GRAMMAR_WORD_BYTES_MAX 40     /* one word with its NUL; beyond: refused */
+#define GRAMMAR_RULES_MAX      512    /* beyond: refused */
+#define GRAMMAR_TOKENS_MAX     65536  /* beyond: refused */
+#define GRAMMAR_NODES_MAX      262144 /* of the expanded network; beyond: refused */
+#define GRAMMAR_DEPTH_MAX      64     /* nesting of groups and rules; beyond (recursion): refused */
+#define GRAMMAR_SENTENCE_MAX   64     /* words of one sampled sentence; longer ones are cut */
+
+struct grammar;
+
+/* Compiles the public rule(s). 0, or -EINVAL / -ENOMEM and one sentence "FILE:LINE: ..." in `why`.
+ */
+MUST_USE int grammar_parse(struct slice text, const char *file, struct grammar **out, char *why,
+                           size_t why_bytes);
+void grammar_free(struct grammar **g);
+
+size_t grammar_words(const struct grammar *g);
+/* The i-th word of the vocabulary, lower case. */
+const char *grammar_word(const struct grammar *g, size_t i);
+/* The line on which it first stood. */
+unsigned grammar_word_line(const struct grammar *g, size_t i);
+/* One random sentence, as numbers of words; returns how many (at most GRAMMAR_SENTENCE_MAX). */
+size_t grammar_sample(const struct grammar *g, struct rand *r, uint16_t *words);
+/* Is this text (words between spaces) a whole sentence of the grammar? `scratch` is memory of
+ * grammar_scratch_bytes() that the caller lends, so that lanes can ask at the same time. */
+bool grammar_accepts(const struct grammar *g, struct slice text, void *scratch);
+size_t grammar_scratch_bytes(const struct grammar *g);
+
+#endif

@@ -1,0 +1,32 @@
+/* What all calls of one agent share for the embedded recogniser: its grammar, and the dictionary
+ * and language model made from it. The two are kept in anonymous memory files, which the engine
+ * opens through /proc/self/fd: nothing is left on a disk, and the product may be installed
+ * read-only. Made on the control thread when an agent is loaded, read-only afterwards. */
+#ifndef PROVIDER_SPHINX_MODEL_H
+#define PROVIDER_SPHINX_MODEL_H
+
+#include "provider/grammar.h"
+#include "provider/provider.h"
+
+#define SPHINX_PATH_MAX       1024
+#define SPHINX_DICT_BYTES_MAX 16777216 /* a dictionary file; beyond: refused */
+
+struct sphinx_model {
+    uint64_t id; /* hash of all that makes a decoder differ from another */
+    struct grammar *grammar;
+    int dict_fd;
+    int lm_fd;                          /* -1: search by the grammar itself */
+    char acoustic[SPHINX_PATH_MAX];     /* folder of the acoustic model */
+    char features[SPHINX_PATH_MAX];     /* its feat.params for telephone speech */
+    char grammar_path[SPHINX_PATH_MAX]; /* search by the grammar */
+    double language_weight;
+};
+
+/* Settings: grammar (file, needed), dictionary (file of more pronunciations), model (folder),
+ * features (file), search (lm or grammar), sentences, openness, language_weight. 0 or -errno and
+ * one sentence naming the file and line or the setting. */
+MUST_USE int sphinx_model_load(const struct provider_config *config, struct sphinx_model **out,
+                               char *why, size_t why_bytes);
+void sphinx_model_free(struct sphinx_model **m);
+
+#endif

@@ -1,0 +1,507 @@
+#include "runtime/shard.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "runtime/shard_inner.h"
+
+/* A shard that fell behind serves at most this many missed slots; the rest are given up. */
+#define CATCH_UP_TICKS_MAX 50
+
+/* ---- handling ---- */
+
+static const char *const runtime_names[] = {
+#define MESSAGE(name, body) #name,
+    RUNTIME_MESSAGES(MESSAGE)
+#undef MESSAGE
+};
+
+static void log_slow(struct shard *shard, const struct actor *a, uint16_t type, int64_t took_ns)
+{
+    const struct log_about *about = a->type->about ? a->type->about(a) : NULL;
+
+    shard->slow++;
+    log_warn("runtime", about, "slow handler: %s took %lld us for message %u %s", a->type->name,
+             (long long)(took_ns / NS_PER_US), type,
+             type < ARRAY_LEN(runtime_names) ? runtime_names[type] : "");
+}
+
+void shard_dispatch(struct shard *shard, struct actor *a, struct msg *m)
+{
+    uint16_t type = m->type;
+    uint64_t began = clock_cycles();
+
+    shard->messages++;
+    shard->signature =
+        (shard->signature ^ (m->to.slot + ((uint64_t)type << 32))) * UINT64_C(0x100000001B3);
+    a->type->handle(a, m);
+    frame_put(shard->pool, &m->frame);
+    int64_t took_ns = clock_cycles_to_ns(clock_cycles() - began);
+    if (took_ns > SLOW_HANDLER_NS)
+        log_slow(shard, a, type, took_ns);
+}
+
+static void deliver_local(struct shard *shard)
+{
+    struct msg m = shard->queue[shard->queue_head];
+
+    shard->queue_head = (shard->queue_head + 1) % LOCAL_QUEUE_MAX;
+    shard->queue_count--;
+    struct actor *a = actor_find(shard, m.to);
+    if (a) {
+        shard_dispatch(shard, a, &m);
+    } else {
+        shard->stale++;
+        frame_put(shard->pool, &m.frame);
+    }
+}
+
+/* Until nothing is left to do now. Bounded: a storm of messages must not keep the shard from io. */
+static void drain(struct shard *shard)
+{
+    uint32_t handled = 0;
+
+    shard_run_stops(shard);
+    while (shard->queue_count && handled++ < 4 * LOCAL_QUEUE_MAX) {
+        deliver_local(shard);
+        shard_run_stops(shard);
+    }
+}
+
+/* ---- io events ---- */
+
+static uint16_t message_of(enum io_event_kind kind)
+{
+    switch (kind) {
+    case IO_ACCEPTED:
+        return MSG_ACCEPTED;
+    case IO_CONNECTED:
+        return MSG_CONNECTED;
+    case IO_DATA:
+        return MSG_DATA;
+    case IO_SENT:
+        return MSG_SENT;
+    case IO_CLOSED:
+        return MSG_CLOSED;
+    case IO_PACKET:
+        return MSG_PACKET;
+    case IO_OPENED:
+        return MSG_FILE_OPENED;
+    case IO_WRITTEN:
+    case IO_WOKEN:
+        break;
+    }
+    return MSG_FILE_WRITTEN;
+}
+
+/* The id is dead after these: the owner's ledger says so before it is told. */
+static bool ends_handle(const struct io_event *e)
+{
+    return e->kind == IO_CLOSED || (e->err && (e->kind == IO_CONNECTED || e->kind == IO_OPENED));
+}
+
+static void on_io(void *context, const struct io_event *e)
+{
+    struct shard *shard = context;
+    uint32_t slot = (uint32_t)(e->owner & 0xFFFFFFu);
+
+    if (e->kind == IO_WOKEN)
+        return;
+    shard->now_ns = shard->setup.clock.now_ns(shard->setup.clock.context);
+    struct actor *a = slot < shard->slots_total ? shard->actors[slot] : NULL;
+    if (!a || a->id.generation != (uint32_t)(e->owner >> 32) || a->life == ACTOR_ENDED) {
+        if (e->kind == IO_ACCEPTED)
+            shard->io->ops->close(shard->io, e->id, false);
+        return;
+    }
+    if (ends_handle(e))
+        a->ledger.handles--;
+    else if (e->kind == IO_ACCEPTED)
+        a->ledger.handles++;
+    struct io_msg body = {
+        .id = e->id, .err = e->err, .tag = e->tag, .len = e->len, .peer = e->peer};
+    struct msg m = msg_make(a->id, message_of(e->kind), &body, sizeof(body));
+    shard->received = e->data;
+    shard_dispatch(shard, a, &m);
+    shard->received = SLICE_NONE;
+    shard_run_stops(shard);
+}
+
+/* ---- mailbox ---- */
+
+static bool outbox_has(const struct shard *shard, uint32_t host)
+{
+    for (uint32_t i = 0; i < shard->outbox_count; i++)
+        if (shard->outbox[i].to.shard == host)
+            return true;
+    return false;
+}
+
+int shard_send_away(struct shard *shard, const struct msg *m)
+{
+    int err = -EAGAIN;
+    struct msg sent = *m;
+
+    if (!shard->box)
+        return -ENXIO;
+    /* What waits for that host goes first: order is kept. */
+    if (m->live || !outbox_has(shard, m->to.shard))
+        err = mailbox_push(shard->box, m, shard->pool);
+    if (err == -EAGAIN && !m->live && shard->outbox_count < OUTBOX_MAX) {
+        shard->outbox[shard->outbox_count++] = *m;
+        return 0;
+    }
+    if (err == 0)
+        frame_put(shard->pool, &sent.frame);
+    return err;
+}
+
+static void flush_outbox(struct shard *shard)
+{
+    uint32_t kept = 0;
+    uint64_t blocked = 0; /* hosts whose ring is full in this round: their order is kept */
+
+    for (uint32_t i = 0; i < shard->outbox_count; i++) {
+        struct msg m = shard->outbox[i];
+        uint64_t host = UINT64_C(1) << m.to.shard;
+        if ((blocked & host) || mailbox_push(shard->box, &m, shard->pool) == -EAGAIN) {
+            blocked |= host;
+            shard->outbox[kept++] = m;
+        } else {
+            frame_put(shard->pool, &m.frame);
+        }
+    }
+    shard->outbox_count = kept;
+}
+
+static void take_mail(struct shard *shard)
+{
+    struct msg m;
+
+    for (uint32_t i = 0; i < LOCAL_QUEUE_MAX && mailbox_pop(shard->box, shard->pool, &m); i++) {
+        struct actor *a = actor_find(shard, m.to);
+        if (a) {
+            shard_dispatch(shard, a, &m);
+            drain(shard);
+        } else {
+            shard->stale++;
+            frame_put(shard->pool, &m.frame);
+        }
+    }
+}
+
+/* ---- slots ---- */
+
+static void serve_slot(struct shard *shard, int64_t tick)
+{
+    struct slot_msg body = {.due_ns = tick * TICK_NS};
+    struct slot_place *place = shard->slots[tick % SLOTS_PER_FRAME];
+
+    while (place) {
+        struct slot_place *next = place->next; /* the handler may leave the slot */
+        struct msg m = msg_make(place->actor->id, MSG_SLOT, &body, sizeof(body));
+        if (next)
+            __builtin_prefetch(next->actor);
+        shard_dispatch(shard, place->actor, &m);
+        place = next;
+    }
+    drain(shard);
+}
+
+static void serve_slots(struct shard *shard)
+{
+    int64_t now_tick = shard->now_ns / TICK_NS;
+
+    if (shard->members == 0)
+        return;
+    if (now_tick - shard->slot_tick > CATCH_UP_TICKS_MAX) {
+        log_warn("runtime", NULL, "shard %u fell %lld ms behind", shard->setup.index,
+                 (long long)((now_tick - shard->slot_tick) * TICK_NS / NS_PER_MS));
+        shard->slot_tick = now_tick - CATCH_UP_TICKS_MAX;
+    }
+    while (shard->members && shard->slot_tick <= now_tick)
+        serve_slot(shard, shard->slot_tick++);
+}
+
+/* ---- rounds ---- */
+
+int64_t shard_turn(struct shard *shard)
+{
+    shard->now_ns = shard->setup.clock.now_ns(shard->setup.clock.context);
+    if (shard->box) {
+        flush_outbox(shard);
+        take_mail(shard);
+    }
+    shard_fire_timers(shard);
+    serve_slots(shard);
+    drain(shard);
+    if (shard->queue_count || shard->outbox_count)
+        return shard->now_ns;
+    if (shard->members)
+        return shard->slot_tick * TICK_NS;
+    return wheel_next_ns(&shard->wheel);
+}
+
+void shard_run(struct shard *shard)
+{
+    struct io *io = shard->io;
+
+    while (!shard_finished(shard)) {
+        int64_t next_ns = shard_turn(shard);
+        int64_t now_ns = shard->setup.clock.now_ns(shard->setup.clock.context);
+        int64_t wait_ns = next_ns == NEVER_NS ? NEVER_NS : next_ns > now_ns ? next_ns - now_ns : 0;
+        bool ticking = shard->members > 0;
+        if (shard_finished(shard))
+            break;
+        /* While it ticks nobody needs to wake it: mail is looked at each tick. */
+        if (!ticking && shard->box && !mailbox_sleep(shard->box))
+            wait_ns = 0;
+        io->ops->wait(io, wait_ns, ticking);
+        if (!ticking && shard->box)
+            mailbox_awake(shard->box);
+    }
+}
+
+void shard_finish(struct shard *shard)
+{
+    shard->finishing = true;
+}
+
+bool shard_finished(const struct shard *shard)
+{
+    return shard->finishing && shard->actors_used == 0;
+}
+
+/* ---- boot and end ---- */
+
+static void *map_zeroed(size_t bytes)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (at == MAP_FAILED)
+        abort();
+    return at;
+}
+
+static void *boot_alloc(size_t count, size_t size)
+{
+    void *at = calloc(count, size);
+
+    if (!at)
+        abort();
+    return at;
+}
+
+static void slab_init(struct slab *slab, const struct shard_type *type, uint32_t base)
+{
+    slab->type = type->type;
+    slab->base = base;
+    slab->max = type->actors_max;
+    slab->stride = (type->type->size_bytes + 63) & ~(size_t)63;
+    slab->memory = map_zeroed(slab->stride * slab->max + 64);
+    slab->free = boot_alloc(slab->max, sizeof(uint32_t));
+    for (uint32_t i = 0; i < slab->max; i++)
+        slab->free[slab->free_count++] = base + slab->max - 1 - i;
+}
+
+static void shard_wake(void *context)
+{
+    struct shard *shard = context;
+
+    if (shard->io)
+        shard->io->ops->wake(shard->io);
+    else if (shard->setup.wake)
+        shard->setup.wake(shard->setup.wake_context);
+}
+
+int shard_new(const struct shard_setup *setup, struct shard **out)
+{
+    struct shard *shard = boot_alloc(1, sizeof(*shard));
+
+    assert(setup->type_count <= ACTOR_TYPES_MAX);
+    shard->setup = *setup;
+    shard->rand.state = setup->seed;
+    shard->stops.end = &shard->stops.first;
+    shard->ended.end = &shard->ended.first;
+    shard->now_ns = setup->clock.now_ns(setup->clock.context);
+    wheel_init(&shard->wheel, shard->now_ns);
+    shard->pool = frame_pool_new(setup->frames_max);
+    shard->queue = map_zeroed(LOCAL_QUEUE_MAX * sizeof(struct msg));
+    /* Mapped: the large part costs memory when it is first used. */
+    shard->scratch = map_zeroed(SCRATCH_BYTES + LARGE_SCRATCH_BYTES);
+    for (size_t i = 0; i < setup->type_count; i++) {
+        slab_init(&shard->slabs[i], &setup->types[i], shard->slots_total);
+        shard->slots_total += setup->types[i].actors_max;
+    }
+    shard->actors = boot_alloc(shard->slots_total + 1, sizeof(struct actor *));
+    shard->generations = boot_alloc(shard->slots_total + 1, sizeof(uint32_t));
+    lane_clients_init(shard);
+    if (setup->io_new) {
+        struct io_setup io = {.pool = shard->pool,
+                              .deliver = on_io,
+                              .context = shard,
+                              .handles_max = setup->handles_max,
+                              .receive_bytes = setup->receive_bytes};
+        int err = setup->io_new(&io, &shard->io);
+        if (err) {
+            shard_free(&shard);
+            return err;
+        }
+    }
+    if (setup->mesh)
+        shard->box = mailbox_new(setup->mesh, setup->index, shard_wake, shard);
+    *out = shard;
+    return 0;
+}
+
+void shard_free(struct shard **shard_at)
+{
+    struct shard *shard = *shard_at;
+
+    if (!shard)
+        return;
+    assert(shard->actors_used == 0);
+    if (shard->io)
+        shard->io->ops->free(shard->io);
+    mailbox_free(&shard->box);
+    for (uint32_t i = 0; i < shard->outbox_count; i++)
+        frame_put(shard->pool, &shard->outbox[i].frame);
+    for (size_t i = 0; i < shard->setup.type_count; i++) {
+        struct slab *slab = &shard->slabs[i];
+        munmap(slab->memory, slab->stride * slab->max + 64);
+        free(slab->free);
+    }
+    munmap(shard->queue, LOCAL_QUEUE_MAX * sizeof(struct msg));
+    frame_pool_free(&shard->pool);
+    free(shard->actors);
+    free(shard->generations);
+    free(shard->lane_clients);
+    munmap(shard->scratch, SCRATCH_BYTES + LARGE_SCRATCH_BYTES);
+    free(shard);
+    *shard_at = NULL;
+}
+
+/* ---- what an actor may ask ---- */
+
+int64_t shard_now(const struct shard *shard)
+{
+    return shard->now_ns;
+}
+
+int64_t shard_wall_ms(const struct shard *shard)
+{
+    return shard->setup.clock.wall_ms(shard->setup.clock.context);
+}
+
+struct rand *shard_rand(struct shard *shard)
+{
+    return &shard->rand;
+}
+
+struct frame_pool *shard_pool(struct shard *shard)
+{
+    return shard->pool;
+}
+
+struct io *shard_io(struct shard *shard)
+{
+    return shard->io;
+}
+
+uint32_t shard_index(const struct shard *shard)
+{
+    return shard->setup.index;
+}
+
+void *shard_world(struct shard *shard)
+{
+    return shard->setup.world;
+}
+
+struct slice shard_received(const struct shard *shard)
+{
+    return shard->received;
+}
+
+struct slice shard_scratch(struct shard *shard)
+{
+    return slice_of(shard->scratch, SCRATCH_BYTES);
+}
+
+struct slice shard_large_scratch(struct shard *shard)
+{
+    return slice_of(shard->scratch + SCRATCH_BYTES, LARGE_SCRATCH_BYTES);
+}
+
+uint32_t shard_emptiest_slot(const struct shard *shard)
+{
+    uint32_t best = 0;
+
+    for (uint32_t i = 1; i < SLOTS_PER_FRAME; i++)
+        if (shard->slot_members[i] < shard->slot_members[best])
+            best = i;
+    return best;
+}
+
+struct shard_load shard_load(const struct shard *shard)
+{
+    return (struct shard_load){.actors = shard->actors_used,
+                               .queue_depth = shard->queue_count + shard->outbox_count,
+                               .frames_used = frame_pool_used(shard->pool),
+                               .frames_max = frame_pool_size(shard->pool),
+                               .messages = shard->messages,
+                               .dropped = shard->dropped,
+                               .stale = shard->stale,
+                               .slow = shard->slow};
+}
+
+uint32_t shard_type_used(const struct shard *shard, const struct actor_type *type)
+{
+    for (size_t i = 0; i < shard->setup.type_count; i++)
+        if (shard->slabs[i].type == type)
+            return shard->slabs[i].used;
+    return 0;
+}
+
+/* The actor after `a` in a walk of its tree, children before siblings; NULL at the end. */
+static struct actor *walk_next(struct actor *a, int *depth)
+{
+    if (a->child) {
+        (*depth)++;
+        return a->child;
+    }
+    while (!a->sibling || !a->parent) {
+        if (!a->parent)
+            return NULL;
+        a = a->parent;
+        (*depth)--;
+    }
+    return a->sibling;
+}
+
+void shard_visit(struct shard *shard, void (*visit)(void *context, struct actor *a, int depth),
+                 void *context)
+{
+    for (uint32_t slot = 0; slot < shard->slots_total; slot++) {
+        struct actor *a = shard->actors[slot];
+        int depth = 0;
+        if (!a || a->parent)
+            continue;
+        for (; a; a = walk_next(a, &depth))
+            visit(context, a, depth);
+    }
+}
+
+uint64_t shard_signature(const struct shard *shard)
+{
+    return shard->signature;
+}
+
+struct mailbox *shard_mailbox(struct shard *shard)
+{
+    return shard->box;
+}

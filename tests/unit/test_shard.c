@@ -1,0 +1,333 @@
+/* Actors on shards under a clock of the test's own: messages, stop path, slots, mailbox, lanes. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "runtime/lane.h"
+#include "runtime/shard.h"
+
+enum { MSG_COUNT = MSG_ACTORS_FIRST, MSG_RELAY, MSG_ASK_LANE };
+
+static int64_t test_now_ns;
+static char trail[4096]; /* what happened, in order */
+
+static int64_t now_ns(void *context)
+{
+    (void)context;
+    return test_now_ns;
+}
+
+static void note(const char *text)
+{
+    assert_true(strlen(trail) + strlen(text) + 2 < sizeof(trail));
+    strcat(trail, text);
+    strcat(trail, " ");
+}
+
+struct node {
+    struct actor actor;
+    char name[8];
+    uint32_t counted;
+    uint32_t slots;
+    bool keeps; /* does not end when stopped */
+    struct actor_timer timer;
+    struct lane_session session;
+    char heard[64];
+    int32_t lane_err;
+};
+
+struct count_msg {
+    uint32_t n;
+};
+
+struct relay_msg {
+    struct actor_id to;
+};
+
+static void node_stop(struct node *n)
+{
+    note("stop");
+    note(n->name);
+    lane_close(&n->actor, &n->session);
+    actor_timer_cancel(&n->actor, &n->timer);
+    if (!n->actor.child && !n->keeps)
+        actor_end(&n->actor);
+}
+
+static void node_handle(struct actor *a, const struct msg *m)
+{
+    struct node *n = container_of(a, struct node, actor);
+
+    switch (m->type) {
+    case MSG_START:
+        memcpy(n->name, m->body, sizeof(n->name));
+        break;
+    case MSG_STOP:
+        node_stop(n);
+        break;
+    case MSG_CHILD_ENDED:
+        note("ended");
+        if (a->life == ACTOR_STOPPING && !a->child && !n->keeps)
+            actor_end(a);
+        break;
+    case MSG_TIMER:
+        note("timer");
+        break;
+    case MSG_SLOT:
+        n->slots++;
+        break;
+    case MSG_COUNT:
+        n->counted += msg_body(m, count_msg)->n;
+        break;
+    case MSG_RELAY:
+        SEND(a, msg_body(m, relay_msg)->to, MSG_COUNT, IF_FULL_DROP, FRAME_NONE, struct count_msg,
+             .n = 1);
+        break;
+    case MSG_ASK_LANE:
+        assert_int_equal(lane_open(a, LANE_SPEECH, 0, "hello", 5, &n->session), 0);
+        assert_int_equal(lane_run(a, &n->session, 1, 1, SLICE(" world")), 0);
+        assert_int_equal(lane_run(a, &n->session, 1, 2, SLICE(" again")), 0);
+        break;
+    case MSG_LANE_EMIT:
+        frame_chain_copy(shard_pool(a->shard), m->frame, n->heard + strlen(n->heard), 32);
+        break;
+    case MSG_LANE_DONE:
+        n->lane_err = msg_body(m, lane_msg)->err;
+        break;
+    default:
+        fail();
+    }
+}
+
+static const struct actor_type node_type = {
+    .name = "node", .size_bytes = sizeof(struct node), .handle = node_handle};
+
+static struct shard *make_shard(uint32_t index, struct mesh *mesh)
+{
+    struct shard_type types[] = {{&node_type, 8}};
+    struct shard_setup setup = {.index = index,
+                                .clock = {.now_ns = now_ns, .wall_ms = now_ns},
+                                .frames_max = 64,
+                                .types = types,
+                                .type_count = 1,
+                                .mesh = mesh};
+    struct shard *shard = NULL;
+
+    trail[0] = '\0';
+    test_now_ns = SECONDS(1);
+    assert_int_equal(shard_new(&setup, &shard), 0);
+    return shard;
+}
+
+static struct node *make_node(struct shard *shard, struct actor *parent, const char *name)
+{
+    struct actor *a = actor_spawn(shard, &node_type, parent, 1, name, strlen(name) + 1, FRAME_NONE);
+
+    assert_non_null(a);
+    return container_of(a, struct node, actor);
+}
+
+static void end_shard(struct shard **shard)
+{
+    shard_finish(*shard);
+    shard_turn(*shard);
+    assert_true(shard_finished(*shard));
+    shard_free(shard);
+}
+
+static void stops_leaves_first_and_forgets_ids(void **state)
+{
+    struct shard *shard = make_shard(0, NULL);
+    struct node *root = make_node(shard, NULL, "root");
+    struct node *mid = make_node(shard, &root->actor, "mid");
+    struct node *leaf = make_node(shard, &mid->actor, "leaf");
+    struct actor_id old = leaf->actor.id;
+
+    (void)state;
+    actor_stop(shard, mid->actor.id, REASON(EIO, "first"));
+    actor_stop(shard, mid->actor.id, REASON(0, "second"));
+    shard_turn(shard);
+    assert_string_equal(trail, "stop mid stop leaf ended ended ");
+    assert_null(actor_find(shard, old));
+    assert_false(
+        SEND(&root->actor, old, MSG_COUNT, IF_FULL_STOP, FRAME_NONE, struct count_msg, .n = 1));
+    struct node *again = make_node(shard, &root->actor, "new"); /* may take the same slot */
+    assert_false(actor_id_equal(again->actor.id, old));
+    actor_stop(shard, root->actor.id, REASON_NONE);
+    end_shard(&shard);
+}
+
+static void ends_by_force_who_does_not_stop(void **state)
+{
+    struct shard *shard = make_shard(0, NULL);
+    struct node *root = make_node(shard, NULL, "root");
+    struct node *bad = make_node(shard, &root->actor, "bad");
+
+    (void)state;
+    bad->keeps = true;
+    actor_stop(shard, root->actor.id, REASON_NONE);
+    shard_turn(shard);
+    assert_int_equal(shard_load(shard).actors, 2);
+    test_now_ns += ACTOR_STOP_NS + MS(300);
+    shard_turn(shard);
+    shard_turn(shard);
+    assert_int_equal(shard_load(shard).actors, 0);
+    end_shard(&shard);
+}
+
+static void full_queue_ends_the_sender_or_drops(void **state)
+{
+    struct shard *shard = make_shard(0, NULL);
+    struct node *root = make_node(shard, NULL, "root");
+    struct node *call = make_node(shard, &root->actor, "call");
+    struct node *leg = make_node(shard, &call->actor, "leg");
+    bool sent = true;
+    int i = 0;
+
+    (void)state;
+    for (; sent; i++)
+        sent = SEND(&leg->actor, root->actor.id, MSG_COUNT, IF_FULL_DROP, FRAME_NONE,
+                    struct count_msg, .n = 1);
+    assert_int_equal(i, LOCAL_QUEUE_MAX + 1);
+    assert_false(SEND(&leg->actor, root->actor.id, MSG_COUNT, IF_FULL_STOP, FRAME_NONE,
+                      struct count_msg, .n = 1));
+    shard_turn(shard);
+    assert_int_equal(root->counted, LOCAL_QUEUE_MAX);
+    assert_null(actor_child(&root->actor, 1)); /* the call went with its leg, the root stays */
+    assert_int_equal(shard_load(shard).actors, 1);
+    actor_stop(shard, root->actor.id, REASON_NONE);
+    end_shard(&shard);
+}
+
+static void timers_and_slots_keep_time(void **state)
+{
+    struct shard *shard = make_shard(0, NULL);
+    struct node *n = make_node(shard, NULL, "n");
+
+    (void)state;
+    actor_timer_set(&n->actor, &n->timer, 5, test_now_ns + MS(10));
+    actor_slot_join(&n->actor, 3);
+    for (int i = 0; i < 100; i++) {
+        test_now_ns += TICK_NS;
+        shard_turn(shard);
+    }
+    assert_string_equal(trail, "timer ");
+    assert_int_equal(n->slots, 10);
+    test_now_ns += MS(60); /* three periods late: none is lost */
+    shard_turn(shard);
+    assert_int_equal(n->slots, 13);
+    actor_stop(shard, n->actor.id, REASON_NONE);
+    end_shard(&shard);
+}
+
+static void messages_cross_with_their_frames(void **state)
+{
+    struct mesh *mesh = mesh_new(2);
+    mesh_pair(mesh, 0, 1, 4096, true);
+    struct shard *a = make_shard(0, mesh), *b = make_shard(1, mesh);
+    struct node *from = make_node(a, NULL, "a"), *to = make_node(b, NULL, "b");
+    struct relay_msg relay = {.to = to->actor.id};
+    char text[2000];
+
+    (void)state;
+    memset(text, 'x', sizeof(text));
+    /* Far more than a ring holds: the outbox takes 64 more, then the sender is told. */
+    int sent = 0;
+    for (; sent < 1000; sent++) {
+        frame_ref chain = sent < 10 ? frame_chain(shard_pool(a), slice_of(text, 1500)) : FRAME_NONE;
+        if (!actor_send_body(&from->actor, to->actor.id, MSG_COUNT, IF_FULL_DROP, chain,
+                             &(struct count_msg){.n = 1}, sizeof(struct count_msg)))
+            break;
+    }
+    assert_in_range(sent, OUTBOX_MAX, OUTBOX_MAX + 40);
+    for (int i = 0; i < 100; i++) {
+        shard_turn(a);
+        shard_turn(b);
+    }
+    assert_int_equal(to->counted, sent);
+    assert_int_equal(shard_load(a).frames_used, 0);
+    assert_int_equal(shard_load(b).frames_used, 0);
+    actor_send_body(&from->actor, from->actor.id, MSG_RELAY, IF_FULL_DROP, FRAME_NONE, &relay,
+                    sizeof(relay));
+    shard_turn(a);
+    shard_turn(b);
+    assert_int_equal(to->counted, sent + 1);
+    actor_stop(a, from->actor.id, REASON_NONE);
+    actor_stop(b, to->actor.id, REASON_NONE);
+    end_shard(&a);
+    end_shard(&b);
+    mesh_free(&mesh);
+}
+
+/* ---- a lane program: says its arguments and the job's bytes back ---- */
+
+static size_t echo_bytes(struct slice arguments)
+{
+    return arguments.len + 1;
+}
+
+static int echo_open(void *session, struct slice arguments, struct lane_job *job)
+{
+    (void)job;
+    memcpy(session, arguments.at, arguments.len);
+    return 0;
+}
+
+static int echo_run(void *session, uint32_t tag, struct slice bytes, struct lane_job *job)
+{
+    lane_emit(job, tag, slice_str(session));
+    return lane_emit(job, tag, bytes) ? 0 : -ECANCELED;
+}
+
+static const struct lane_program echo = {
+    .name = "echo", .session_bytes = echo_bytes, .open = echo_open, .run = echo_run};
+
+static void lanes_answer_and_cancel(void **state)
+{
+    const struct lane_program *const programs[] = {&echo};
+    struct mesh *mesh = mesh_new(2);
+    mesh_pair(mesh, 0, 1, 65536, false);
+    struct shard *shard = make_shard(0, mesh);
+    struct lane_map map = {.first_host = {[LANE_SPEECH] = 1}, .workers = {[LANE_SPEECH] = 1}};
+    struct lane_worker *w = lane_worker_new(mesh, 1, LANE_SPEECH, programs);
+    struct node *n = make_node(shard, NULL, "n");
+
+    (void)state;
+    lane_map_set(shard, &map);
+    actor_send_body(&n->actor, n->actor.id, MSG_ASK_LANE, IF_FULL_DROP, FRAME_NONE, NULL, 0);
+    shard_turn(shard);
+    assert_true(lane_worker_step(w)); /* open */
+    assert_true(lane_worker_step(w)); /* the first job */
+    lane_cancel(&n->actor, &n->session, 2);
+    shard_turn(shard);
+    assert_string_equal(n->heard, "hello world");
+    assert_int_equal(n->lane_err, 0);
+    while (lane_worker_step(w))
+        ;
+    shard_turn(shard);
+    assert_string_equal(n->heard, "hello world");
+    assert_int_equal(n->lane_err, -ECANCELED);
+    assert_int_equal(n->actor.ledger.sessions, 1);
+    actor_stop(shard, n->actor.id, REASON_NONE); /* closes the session: its ledger must be zero */
+    end_shard(&shard);
+    lane_worker_free(&w, NULL);
+    mesh_free(&mesh);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stops_leaves_first_and_forgets_ids),
+        cmocka_unit_test(ends_by_force_who_does_not_stop),
+        cmocka_unit_test(full_queue_ends_the_sender_or_drops),
+        cmocka_unit_test(timers_and_slots_keep_time),
+        cmocka_unit_test(messages_cross_with_their_frames),
+        cmocka_unit_test(lanes_answer_and_cancel),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

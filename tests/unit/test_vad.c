@@ -1,0 +1,359 @@
+/* The door to voice activity: hysteresis to the sample with given probabilities, and both
+ * detectors on the recording whose speech is known. Needs data/vad, which tools/get-weights
+ * makes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/rand.h"
+#include "media/vad.h"
+
+#define SAMPLES_MAX 100000
+#define FRAME       160 /* 20 ms at 8 kHz */
+
+static struct vad_weights weights[2]; /* 8 and 16 kHz */
+static int16_t recording[2][SAMPLES_MAX];
+static size_t recorded[2];
+
+static int set_up(void **state)
+{
+    static const char *const rates[] = {"8k", "16k"};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        char path[512];
+        FILE *file;
+
+        (void)snprintf(path, sizeof path, SOURCE_DIR "/data/vad/silero_v6_%s.bin", rates[i]);
+        if (vad_weights_open(&weights[i], path))
+            fail_msg("%s: run tools/get-weights first", path);
+        (void)snprintf(path, sizeof path, SOURCE_DIR "/tests/data/vad_%s.s16", rates[i]);
+        file = fopen(path, "rb");
+        if (!file) {
+            fail_msg("%s cannot be read", path);
+            return -1;
+        }
+        recorded[i] = fread(recording[i], sizeof recording[i][0], SAMPLES_MAX, file);
+        (void)fclose(file);
+    }
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    vad_weights_close(&weights[0]);
+    vad_weights_close(&weights[1]);
+    return 0;
+}
+
+static struct vad_config config_of(enum vad_kind kind, int rate)
+{
+    return (struct vad_config){.kind = kind,
+                               .rate_hz = rate ? 16000 : 8000,
+                               .confidence = VAD_CONFIDENCE,
+                               .start_ms = VAD_START_MS,
+                               .stop_ms = VAD_STOP_MS,
+                               .volume_min = VAD_VOLUME_MIN,
+                               .gate_db = VAD_GATE_DB,
+                               .weights = &weights[rate]};
+}
+
+/* ---- hysteresis ---- */
+static struct vad_result push(struct vad *v, uint16_t per_mille, int frames)
+{
+    struct vad_result result = {0};
+
+    for (int i = 0; i < frames; i++)
+        vad_push(v, per_mille, FRAME, &result);
+    return result;
+}
+
+static void scripted(struct vad *v, int64_t sample)
+{
+    struct vad_config config = config_of(VAD_SCRIPT, 0);
+
+    assert_int_equal(vad_init(v, &config, sample), 0);
+}
+
+static void speech_starts_after_start_ms_and_stops_after_stop_ms(void **state)
+{
+    struct vad v;
+    struct vad_result r;
+
+    (void)state;
+    scripted(&v, 1000000);
+    assert_false(push(&v, 299, 50).voiced);
+    assert_false(push(&v, 300, 4).speaking);
+    r = push(&v, 300, 1); /* 100 ms */
+    assert_int_equal(r.change, VAD_STARTED);
+    assert_true(r.speaking);
+    assert_int_equal(r.first_sample, 1000000 + 50 * FRAME);
+    assert_int_equal(r.last_sample, 1000000 + 55 * FRAME);
+    r = push(&v, 900, 10);
+    assert_int_equal(r.change, VAD_SAME);
+    assert_int_equal(r.last_sample, 1000000 + 65 * FRAME);
+    assert_true(push(&v, 0, 19).speaking);
+    r = push(&v, 0, 1); /* 400 ms */
+    assert_int_equal(r.change, VAD_STOPPED);
+    assert_false(r.speaking);
+    assert_int_equal(r.last_sample, 1000000 + 65 * FRAME);
+    assert_int_equal(push(&v, 0, 1).change, VAD_SAME);
+}
+
+static void a_pause_shorter_than_stop_ms_does_not_stop(void **state)
+{
+    struct vad v;
+    struct vad_result r;
+
+    (void)state;
+    scripted(&v, 0);
+    assert_int_equal(push(&v, 1000, 5).change, VAD_STARTED);
+    for (int i = 0; i < 10; i++) {
+        assert_true(push(&v, 0, 19).speaking);
+        assert_true(push(&v, 1000, 1).speaking);
+    }
+    r = push(&v, 0, 20);
+    assert_int_equal(r.change, VAD_STOPPED);
+    assert_int_equal(r.last_sample, (5 + 10 * 20) * FRAME);
+    assert_int_equal(r.first_sample, 0);
+}
+
+static void a_dip_at_the_onset_delays_and_clicks_never_start(void **state)
+{
+    struct vad v;
+
+    (void)state;
+    scripted(&v, 0);
+    push(&v, 1000, 4);
+    push(&v, 0, 1);
+    assert_int_equal(push(&v, 1000, 1).change, VAD_SAME);
+    assert_int_equal(push(&v, 1000, 1).change, VAD_STARTED);
+    assert_int_equal(v.now.first_sample, 0);
+    scripted(&v, 0);
+    for (int i = 0; i < 100; i++) {
+        push(&v, 1000, 2);
+        assert_false(push(&v, 0, 3).speaking);
+    }
+}
+
+static void the_owner_may_end_speech(void **state)
+{
+    struct vad v;
+    struct vad_result r;
+
+    (void)state;
+    scripted(&v, 0);
+    push(&v, 1000, 10);
+    vad_end(&v);
+    assert_false(push(&v, 1000, 4).speaking);
+    r = push(&v, 1000, 1);
+    assert_int_equal(r.change, VAD_STARTED);
+    assert_int_equal(r.first_sample, 10 * FRAME);
+}
+
+static void wrong_configurations_are_refused(void **state)
+{
+    struct vad_config good = config_of(VAD_SILERO, 0), bad;
+    struct vad v;
+
+    (void)state;
+    assert_int_equal(vad_init(&v, &good, 0), 0);
+    bad = good;
+    bad.rate_hz = 24000;
+    assert_int_equal(vad_init(&v, &bad, 0), -EINVAL);
+    bad = good;
+    bad.confidence = 0;
+    assert_int_equal(vad_init(&v, &bad, 0), -EINVAL);
+    bad.confidence = 1001;
+    assert_int_equal(vad_init(&v, &bad, 0), -EINVAL);
+    bad = good;
+    bad.weights = &weights[1];
+    assert_int_equal(vad_init(&v, &bad, 0), -EINVAL);
+    bad.weights = NULL;
+    assert_int_equal(vad_init(&v, &bad, 0), -EINVAL);
+    bad.kind = VAD_ENERGY;
+    assert_int_equal(vad_init(&v, &bad, 0), 0);
+}
+
+/* ---- the recording ---- */
+struct heard {
+    int64_t first_ms, last_ms, started_ms, stopped_ms;
+};
+
+static size_t listen(const struct vad_config *config, int rate, size_t step, struct heard *heard,
+                     struct vad *v)
+{
+    size_t count = 0, at = 0;
+    int64_t per_ms = config->rate_hz / 1000;
+
+    memset(heard, 0, 4 * sizeof *heard);
+    assert_int_equal(vad_init(v, config, 0), 0);
+    while (at < recorded[rate]) {
+        size_t n = recorded[rate] - at < step ? recorded[rate] - at : step;
+        struct vad_result r;
+
+        at += vad_step(v, recording[rate] + at, n, &r);
+        assert_int_equal(v->at, at);
+        assert_true(count < 4);
+        if (r.change == VAD_STARTED) {
+            heard[count].first_ms = r.first_sample / per_ms;
+            heard[count].started_ms = v->at / per_ms;
+        } else if (r.change == VAD_STOPPED) {
+            heard[count].last_ms = r.last_sample / per_ms;
+            heard[count++].stopped_ms = v->at / per_ms;
+        }
+    }
+    return count;
+}
+
+static void check_near(int64_t value, int64_t truth, int64_t tolerance)
+{
+    assert_in_range(value - truth + tolerance, 0, 2 * tolerance);
+}
+
+static void both_detectors_find_the_speech(void **state)
+{
+    static const struct heard truth[] = {{.first_ms = 400, .last_ms = 3460},
+                                         {.first_ms = 4160, .last_ms = 4922}};
+
+    (void)state;
+    for (int kind = VAD_ENERGY; kind <= VAD_SILERO; kind++)
+        for (int rate = 0; rate < 2; rate++) {
+            struct vad_config config = config_of((enum vad_kind)kind, rate);
+            struct heard heard[4];
+            struct vad v;
+            size_t count = listen(&config, rate, config.rate_hz / 50, heard, &v);
+
+            for (size_t i = 0; i < count; i++)
+                print_message("%s %u: speech %d..%d ms, told at %d and %d\n",
+                              kind ? "neural" : "energy", config.rate_hz, (int)heard[i].first_ms,
+                              (int)heard[i].last_ms, (int)heard[i].started_ms,
+                              (int)heard[i].stopped_ms);
+            assert_int_equal(count, 2);
+            for (size_t i = 0; i < count; i++) {
+                check_near(heard[i].first_ms, truth[i].first_ms, 40);
+                check_near(heard[i].last_ms, truth[i].last_ms, 60);
+                assert_in_range(heard[i].started_ms - truth[i].first_ms, 0, 250);
+                assert_in_range(heard[i].stopped_ms - truth[i].last_ms, 300, 500);
+            }
+        }
+}
+
+static void frames_of_any_length_give_the_same(void **state)
+{
+    static const size_t steps[] = {1, 33, 80, 256, 800, SAMPLES_MAX};
+
+    (void)state;
+    for (int kind = VAD_ENERGY; kind <= VAD_SILERO; kind++) {
+        struct vad_config config = config_of((enum vad_kind)kind, 0);
+        struct heard once[4], again[4];
+        struct vad v;
+
+        listen(&config, 0, FRAME, once, &v);
+        for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+            assert_int_equal(listen(&config, 0, steps[i], again, &v), 2);
+            assert_memory_equal(once, again, sizeof once);
+        }
+    }
+}
+
+static void the_gate_rests_the_network_and_changes_nothing(void **state)
+{
+    (void)state;
+    for (int rate = 0; rate < 2; rate++) {
+        struct vad_config config = config_of(VAD_SILERO, rate);
+        struct heard gated[4], always[4];
+        struct vad v;
+        uint32_t windows;
+
+        listen(&config, rate, config.rate_hz / 50, gated, &v);
+        windows = v.windows_run + v.windows_skipped;
+        print_message("%u: %u of %u windows skipped\n", config.rate_hz, v.windows_skipped, windows);
+        assert_int_equal(windows, recorded[rate] / v.silero.window);
+        assert_true(v.windows_skipped > 10);
+        config.gate_db = 0;
+        listen(&config, rate, config.rate_hz / 50, always, &v);
+        assert_int_equal(v.windows_skipped, 0);
+        for (int i = 0; i < 2; i++) {
+            check_near(gated[i].first_ms, always[i].first_ms, 32);
+            check_near(gated[i].last_ms, always[i].last_ms, 32);
+            check_near(gated[i].stopped_ms, always[i].stopped_ms, 32);
+        }
+    }
+}
+
+static void silence_costs_little_network(void **state)
+{
+    static const int16_t silence[FRAME];
+    struct vad_config config = config_of(VAD_SILERO, 0);
+    struct vad_result r;
+    struct vad v;
+
+    (void)state;
+    assert_int_equal(vad_init(&v, &config, 0), 0);
+    for (int i = 0; i < 500; i++) {
+        assert_int_equal(vad_step(&v, silence, FRAME, &r), FRAME);
+        assert_false(r.voiced);
+    }
+    assert_in_range(v.windows_run, 1, 16);
+    assert_in_range(v.windows_skipped, 290, 312);
+}
+
+static void clicks_in_noise_are_no_speech_to_the_network(void **state)
+{
+    struct vad_config config = config_of(VAD_SILERO, 0);
+    struct rand random = {.state = 7};
+    struct vad v;
+
+    (void)state;
+    assert_int_equal(vad_init(&v, &config, 0), 0);
+    for (int frame = 0; frame < 500; frame++) {
+        int16_t pcm[FRAME];
+        struct vad_result r;
+
+        for (size_t i = 0; i < FRAME; i++)
+            pcm[i] = (int16_t)(rand_below(&random, 2000) - 1000u);
+        pcm[3] = frame % 10 ? 0 : 30000;
+        assert_int_equal(vad_step(&v, pcm, FRAME, &r), FRAME);
+        assert_false(r.speaking);
+    }
+}
+
+static void what_is_too_soft_is_not_voiced(void **state)
+{
+    struct vad_config config = config_of(VAD_SILERO, 0);
+    struct heard heard[4];
+    struct vad v;
+
+    (void)state;
+    config.volume_min = 1000;
+    assert_int_equal(listen(&config, 0, FRAME, heard, &v), 0);
+    assert_true(v.windows_run > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(speech_starts_after_start_ms_and_stops_after_stop_ms),
+        cmocka_unit_test(a_pause_shorter_than_stop_ms_does_not_stop),
+        cmocka_unit_test(a_dip_at_the_onset_delays_and_clicks_never_start),
+        cmocka_unit_test(the_owner_may_end_speech),
+        cmocka_unit_test(wrong_configurations_are_refused),
+        cmocka_unit_test(both_detectors_find_the_speech),
+        cmocka_unit_test(frames_of_any_length_give_the_same),
+        cmocka_unit_test(the_gate_rests_the_network_and_changes_nothing),
+        cmocka_unit_test(silence_costs_little_network),
+        cmocka_unit_test(clicks_in_noise_are_no_speech_to_the_network),
+        cmocka_unit_test(what_is_too_soft_is_not_voiced),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
