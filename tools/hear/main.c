@@ -207,6 +207,15 @@ static void sentence_run(struct heard *h, const char *voice, uint64_t seed, char
     free(state);
 }
 
+static void session_fresh(struct heard *h)
+{
+    char why[500];
+    h->stt->job_close(h->session, &h->port);
+    memset(h->session, 0, h->stt->session_bytes);
+    if (h->stt->job_open(h->session, &h->stt_config, &h->port, why, sizeof(why)))
+        abort();
+}
+
 static void file_run(struct heard *h, const char *path)
 {
     char line[LINE_MAX_BYTES], voices[100], *rest;
@@ -216,6 +225,7 @@ static void file_run(struct heard *h, const char *path)
         struct score score = {0};
         FILE *file = fopen(path, "re");
         uint64_t seed = 1;
+        session_fresh(h); /* another caller, another call */
         for (; file && fgets(line, sizeof(line), file); seed++) {
             char *column[4] = {"", "", "", ""}, *left = line;
             line[strcspn(line, "\r\n")] = '\0';
