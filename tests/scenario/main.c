@@ -210,7 +210,7 @@ static int check_expect(struct runner *r, const struct json_doc *doc, const stru
     if (turn < 0 || json_text_of(doc, path, value, sizeof(value)) < 0)
         snprintf(r->why, sizeof(r->why), "line %u: the call's log has no such thing", e->line);
     else if (!slice_equal(slice_str(value), e->text))
-        snprintf(r->why, sizeof(r->why), "line %u: it is \"%s\"", e->line, value);
+        snprintf(r->why, sizeof(r->why), "line %u: it is \"%.1000s\"", e->line, value);
     else
         return 0;
     return -1;
