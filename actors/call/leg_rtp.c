@@ -204,8 +204,9 @@ static void hear(struct leg_rtp *l, const int16_t *pcm, size_t n, int64_t at_ns)
     l->last_heard_ns = now_of(l);
 }
 
-/* Samples that no packet brought: lost ones are concealed, suppressed ones were silence. */
-static void fill(struct leg_rtp *l, int64_t samples, int64_t at_ns)
+/* Samples that no packet brought: lost ones are concealed, suppressed ones were silence. They
+ * belong where the leg's clock stands, or it would take the same gap for its own. */
+static void fill(struct leg_rtp *l, int64_t samples)
 {
     int16_t pcm[20 * SAMPLES_PER_MS];
 
@@ -217,14 +218,14 @@ static void fill(struct leg_rtp *l, int64_t samples, int64_t at_ns)
             memset(pcm, 0, sizeof(pcm));
             plc_good(&l->plc, pcm, part);
         }
-        hear(l, pcm, part, at_ns);
+        hear(l, pcm, part, l->leg.start_ns + l->leg.heard_samples * NS_PER_S / RATE_HZ);
         samples -= (int64_t)part;
     }
 }
 
 /* What lies between the last audio packet and this one. Silence that was made up while nothing came
  * is part of it already; of a long gap only the start is made, the leg's clock knows the rest. */
-static void bridge(struct leg_rtp *l, int64_t gap, int64_t at_ns)
+static void bridge(struct leg_rtp *l, int64_t gap)
 {
     int64_t known = gap < l->made_up ? gap : l->made_up;
 
@@ -234,7 +235,7 @@ static void bridge(struct leg_rtp *l, int64_t gap, int64_t at_ns)
     gap -= known;
     if (gap > FILL_MS_MAX * SAMPLES_PER_MS)
         gap = PLC_FADED_MS * SAMPLES_PER_MS;
-    fill(l, gap, at_ns);
+    fill(l, gap);
 }
 
 static void hear_frame(struct leg_rtp *l, const struct frame *f)
@@ -242,7 +243,7 @@ static void hear_frame(struct leg_rtp *l, const struct frame *f)
     int16_t pcm[FRAME_DATA_BYTES];
 
     if (l->stamp_known)
-        bridge(l, f->sample - l->next_stamp, f->at_ns);
+        bridge(l, f->sample - l->next_stamp);
     if (l->payload_type == RTP_PT_PCMA)
         g711_alaw_decode(pcm, f->data, f->len);
     else
@@ -281,8 +282,10 @@ static void keep_hearing(struct leg_rtp *l)
 {
     static const int16_t silence[20 * SAMPLES_PER_MS];
     int64_t before = l->leg.heard_samples;
+    int64_t due = (now_of(l) - l->leg.start_ns) * RATE_HZ / NS_PER_S;
 
-    if (!l->stamp_known || now_of(l) - l->last_heard_ns < QUIET_NS)
+    if (!l->stamp_known || l->window.count || before > due ||
+        now_of(l) - l->last_heard_ns < QUIET_NS)
         return;
     leg_hear(&l->leg, silence, ARRAY_LEN(silence), now_of(l));
     l->made_up += l->leg.heard_samples - before;
