@@ -278,6 +278,21 @@ static void turn_event(struct call *c, struct turn_event e)
 
 /* ---- what the leg says ---- */
 
+/* Whoever asked for this call learns what became of it, once. */
+static void tell_asker(struct call *c, int err, const struct address *local)
+{
+    struct call_placed_msg body = {.err = err, .cookie = c->args.cookie};
+
+    if (actor_id_none(c->args.asker))
+        return;
+    if (local)
+        body.local = *local;
+    memcpy(body.call_id, c->args.call_id, sizeof(body.call_id));
+    actor_send_body(&c->actor, c->args.asker, CALL_PLACED, IF_FULL_DROP, FRAME_NONE, &body,
+                    sizeof(body));
+    c->args.asker = ACTOR_NOBODY;
+}
+
 static void on_leg_up(struct call *c, const struct msg *m)
 {
     const struct agent *agent = c->bundle->agent;
@@ -285,6 +300,7 @@ static void on_leg_up(struct call *c, const struct msg *m)
     c->cdr.start_ns = msg_body(m, leg_up_msg)->start_ns;
     c->phase = TALKING;
     c->leg = m->from;
+    tell_asker(c, 0, &msg_body(m, leg_up_msg)->local);
     turn_init(&c->turn, &c->bundle->rules, now_of(c));
     if (agent->call_timeout_seconds > 0)
         actor_timer_set(&c->actor, &c->limit_timer, LIMIT_TAG,
@@ -610,6 +626,7 @@ static void stop(struct call *c)
     actor_timer_cancel(&c->actor, &c->turn_timer);
     actor_timer_cancel(&c->actor, &c->keys_timer);
     actor_timer_cancel(&c->actor, &c->limit_timer);
+    tell_asker(c, c->actor.reason.err ? c->actor.reason.err : ECANCELED, NULL); /* never came up */
     if (!c->actor.child)
         finish(c);
 }
