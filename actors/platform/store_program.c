@@ -54,12 +54,15 @@ static struct store_place *store_place_new(void)
     return place;
 }
 
-void store_program_memory_close(void *memory)
+static void store_place_free(struct store_place *place)
 {
-    struct store_place *place = memory;
-
     store_close(&place->store);
     free(place);
+}
+
+void store_program_memory_close(void *memory)
+{
+    store_place_free(memory);
 }
 
 /* The worker's store; opened by its first job, and tried again by the next one after a failure. */

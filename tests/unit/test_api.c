@@ -137,8 +137,8 @@ static void *shard_thread(void *context)
     actor_spawn(shard, &board_type, NULL, 0, NULL, 0, FRAME_NONE);
     shard_finish(shard);
     shard_run(shard);
+    control_host_shard_ended(shard, SHARDS);
     shard_free(&shard);
-    control_host_shard_ended(host);
     return NULL;
 }
 
