@@ -170,6 +170,8 @@ static int call_log(struct store_place *place, struct slice bytes, struct lane_j
     if (slice_cstr(bytes, id, sizeof(id)))
         return -ENOENT;
     int err = store_get(place->store, STORE_TENANT, "call_logs", id, emit_one, &e);
+    if (err == -EINVAL)
+        return -ENOENT; /* what cannot be an id names nothing */
     return err ? err : e.err;
 }
 
