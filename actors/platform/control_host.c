@@ -52,15 +52,17 @@ static void on_signal(void *context, int number)
         begin_drain(host);
 }
 
-void control_host_shard_ended(struct shard *shard, uint32_t control_host)
+void control_host_shard_ended(struct mesh *mesh, uint32_t index, uint32_t control_host)
 {
     const struct actor_id keeper = {.shard = control_host & 0xFFu, .slot = 0, .generation = 1};
+    struct mailbox *box = mailbox_new(mesh, index, NULL, NULL);
     struct msg m = msg_make(keeper, SHARD_ENDED, NULL, 0);
 
-    m.from.shard = shard_index(shard) & 0xFFu;
+    m.from.shard = index & 0xFFu;
     /* The thread has nothing else to do: it may wait for room. */
-    while (mailbox_push(shard_mailbox(shard), &m, shard_pool(shard)) == -EAGAIN)
+    while (mailbox_push_bytes(box, &m, SLICE_NONE) == -EAGAIN)
         nanosleep(&(struct timespec){.tv_nsec = ENDED_RETRY_NS}, NULL);
+    mailbox_free(&box);
 }
 
 static int make_shard(struct control_host *host, const struct control_host_setup *setup)

@@ -65,9 +65,9 @@ struct address control_host_local(const struct control_host *host);
 /* Until SIGTERM or SIGINT came, the shards have drained and every one has said that it ended. A
  * second signal ends the draining. SIGHUP reads the agents again. */
 void control_host_run(struct control_host *host);
-/* On a shard's own thread, between shard_run() and shard_free(): tells the control thread that it
- * runs no more. */
-void control_host_shard_ended(struct shard *shard, uint32_t control_host);
+/* On a shard's own thread, after shard_free() or where no shard could be made: tells the control
+ * thread that shard `index` runs no more. */
+void control_host_shard_ended(struct mesh *mesh, uint32_t index, uint32_t control_host);
 void control_host_free(struct control_host **host);
 
 #endif

@@ -154,8 +154,8 @@ static void *shard_thread(void *context)
     actor_spawn(shard, &board_type, NULL, 0, NULL, 0, FRAME_NONE);
     shard_finish(shard);
     shard_run(shard);
-    control_host_shard_ended(shard, SHARDS);
     shard_free(&shard);
+    control_host_shard_ended(mesh, (uint32_t)(uintptr_t)context, SHARDS);
     return NULL;
 }
 
