@@ -2,16 +2,16 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "actors/messages.h"
 #include "net/control.h"
 
 #define CONTROL_FRAMES_MAX 8192 /* trees of all shards, and logs on their way to a client */
-#define ENDED_RETRY_NS     1000000
+#define ENDED_RETRY_MS     1
 #define REQUEST_HEADER_S   5
 #define REQUEST_IDLE_S     10
 #define REQUEST_ANSWER_S   30
@@ -61,7 +61,7 @@ void control_host_shard_ended(struct mesh *mesh, uint32_t index, uint32_t contro
     m.from.shard = index & 0xFFu;
     /* The thread has nothing else to do: it may wait for room. */
     while (mailbox_push_bytes(box, &m, SLICE_NONE) == -EAGAIN)
-        nanosleep(&(struct timespec){.tv_nsec = ENDED_RETRY_NS}, NULL);
+        poll(NULL, 0, ENDED_RETRY_MS);
     mailbox_free(&box);
 }
 
