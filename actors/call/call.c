@@ -47,6 +47,7 @@ struct call {
     bool goes_on;        /* the next utterance goes on with `heard` */
     bool interrupting;   /* the present utterance cut the agent off */
     uint32_t failures;
+    uint32_t tools_pending; /* called by this reply and not done */
     struct reply reply;
     uint32_t heard_len;
     uint8_t heard[TURN_TEXT_BYTES_MAX];
@@ -81,11 +82,19 @@ static void send_epoch(struct call *c, struct actor_id to, uint16_t type, uint32
 /* ---- what is written down ---- */
 
 /* The reply was heard as far as `bytes`: that is what was said. */
+static void write_heard(struct call *c)
+{
+    cdr_heard(&c->cdr, heard_text(c), slice_of(c->understood, c->understood_len), c->confidence,
+              c->by_keys);
+}
+
 static void write_said(struct call *c, size_t bytes, bool cut)
 {
-    if (c->said || !c->committed)
+    if (c->said)
         return;
     c->said = true;
+    if (!c->committed) /* a reply of which nothing was ever heard: the turn was one all the same */
+        write_heard(c);
     cdr_said(&c->cdr, slice_of(c->reply.text, bytes), cut, c->reply_of);
     if (cut) {
         struct llm_cut_msg body = {.epoch = c->reply_of, .heard_bytes = (uint32_t)bytes};
@@ -102,6 +111,7 @@ static void begin_reply(struct call *c, uint32_t epoch)
     c->committed = false;
     c->said = false;
     c->hang_up = false;
+    c->tools_pending = 0;
 }
 
 static void speak_clauses(struct call *c)
@@ -196,8 +206,7 @@ static void do_commit(struct call *c)
     c->committed = true;
     c->failures = 0;
     send_epoch(c, c->llm, LLM_COMMIT, c->reply_of);
-    cdr_heard(&c->cdr, heard_text(c), slice_of(c->understood, c->understood_len), c->confidence,
-              c->by_keys);
+    write_heard(c);
     if (c->heard_len)
         metrics_add(METRIC_TURNS, 1);
 }
@@ -236,7 +245,7 @@ static void carry_out(struct call *c, uint32_t actions)
     if (actions & ACT_LISTEN)
         do_listen(c, actions);
     if (actions & ACT_FINISH) {
-        cdr_stamp(&c->cdr, &c->cdr.ledger.decided_ns, now_of(c));
+        cdr_decided(&c->cdr, c->turn.voiced_ns, now_of(c));
         send_epoch(c, c->stt, STT_FINISH, c->turn.epoch);
     }
     if (actions & ACT_ANSWER)
@@ -291,8 +300,6 @@ static void on_leg_up(struct call *c, const struct msg *m)
 static void on_speech(struct call *c, const struct leg_speech_msg *m)
 {
     if (!m->speaking) {
-        /* A later pause of the same utterance moves it on. */
-        cdr_voiced(&c->cdr, m->at_ns);
         turn_event(c, (struct turn_event){.kind = ON_PAUSE, .at_ns = m->at_ns});
         return;
     }
@@ -326,7 +333,7 @@ static void on_leg_heard(struct call *c, const struct leg_heard_msg *m)
     size_t bytes =
         reply_heard(&c->reply, m->piece, m->heard_samples, m->piece_samples, m->piece_ended);
 
-    if (c->committed && !c->said)
+    if (c->committed)
         write_said(c, bytes, bytes < c->reply.len);
 }
 
@@ -377,6 +384,8 @@ static void on_llm_done(struct call *c, const struct llm_done_msg *m)
 {
     if (m->epoch != c->reply_of || c->turn.reply_epoch != c->reply_of || c->reply.whole)
         return;
+    if (c->tools_pending)
+        return; /* it goes on with what the tool says */
     c->hang_up = m->hang_up;
     reply_end(&c->reply);
     speak_clauses(c);
@@ -413,6 +422,8 @@ static void on_llm_tool(struct call *c, const struct msg *m)
     take = m->frame == FRAME_NONE ? FRAME_NONE : frame_keep(shard_pool(c->actor.shard), m->frame);
     if (!actor_spawn(c->actor.shard, &tool_type, &c->actor, ROLE_TOOL, &args, sizeof(args), take))
         turn_event(c, (struct turn_event){.kind = ON_FAILED, .epoch = body->epoch});
+    else
+        c->tools_pending++;
 }
 
 static void on_tool_done(struct call *c, const struct msg *m)
@@ -423,6 +434,8 @@ static void on_tool_done(struct call *c, const struct msg *m)
     frame_ref take =
         m->frame == FRAME_NONE ? FRAME_NONE : frame_keep(shard_pool(c->actor.shard), m->frame);
 
+    if (done->epoch == c->reply_of && c->tools_pending)
+        c->tools_pending--;
     actor_send_body(&c->actor, c->llm, LLM_ASK, IF_FULL_STOP, take, &body, sizeof(body));
 }
 

@@ -80,9 +80,14 @@ void cdr_stamp(const struct cdr *cdr, int64_t *at, int64_t at_ns)
         *at = at_ns - cdr->start_ns;
 }
 
-void cdr_voiced(struct cdr *cdr, int64_t at_ns)
+void cdr_decided(struct cdr *cdr, int64_t voiced_ns, int64_t now_ns)
 {
-    cdr->ledger.last_voiced_ns = at_ns - cdr->start_ns;
+    uint8_t barge_in = cdr->ledger.barge_in;
+
+    ledger_reset(cdr);
+    cdr->ledger.barge_in = barge_in;
+    cdr->ledger.last_voiced_ns = voiced_ns - cdr->start_ns;
+    cdr->ledger.decided_ns = now_ns - cdr->start_ns;
 }
 
 void cdr_heard(struct cdr *cdr, struct slice text, struct slice understood, uint8_t confidence,

@@ -40,8 +40,9 @@ void cdr_end(struct cdr *cdr, const char *status, const struct reason *reason,
 
 /* Stamps an instant of the ledger that has none yet. */
 void cdr_stamp(const struct cdr *cdr, int64_t *at, int64_t at_ns);
-/* The caller's last voiced sample so far. */
-void cdr_voiced(struct cdr *cdr, int64_t at_ns);
+/* The caller's sentence is over: its last voiced sample, and when that was decided. A sentence that
+ * goes on after all is decided again. */
+void cdr_decided(struct cdr *cdr, int64_t voiced_ns, int64_t now_ns);
 
 /* All records of the call, for the store: bytes of shard_large_scratch(); empty if they exceed it.
  */
