@@ -57,6 +57,11 @@ static int take_settings(struct bundle *b, enum provider_kind kind, char *why, s
     return 0;
 }
 
+static const char *text_or(const char *text, const char *fallback)
+{
+    return text && text[0] ? text : fallback;
+}
+
 static int load_provider(struct bundle *b, enum provider_kind kind, const char *share_dir,
                          char *why, size_t why_bytes)
 {
@@ -75,10 +80,9 @@ static int load_provider(struct bundle *b, enum provider_kind kind, const char *
     if (err)
         return err;
     *config = (struct provider_config){.agent = b->agent->id,
-                                       .language = block->language[0] ? block->language
-                                                                      : b->agent->language,
-                                       .voice = block->voice,
-                                       .model = block->model,
+                                       .language = text_or(block->language, b->agent->language),
+                                       .voice = text_or(block->voice, ""),
+                                       .model = text_or(block->model, ""),
                                        .prompt = b->agent->prompt,
                                        .data_dir = share_dir,
                                        .folder = b->agent->folder,

@@ -5,16 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "actors/call/recording_format.h"
+#include "actors/call/cdr.h"
 #include "actors/call/reply.h"
 #include "actors/messages.h"
 #include "actors/platform/store_program.h"
 #include "actors/text.h"
 #include "actors/world.h"
-#include "base/json.h"
 #include "base/metrics.h"
-#include "store/blob_file.h"
-#include "store/record.h"
 
 #define TURN_TAG  1u
 #define KEYS_TAG  2u
@@ -40,7 +37,6 @@ struct call {
     struct actor_id leg, stt, llm, tts, recorder;
     struct turn turn;
     struct actor_timer turn_timer, keys_timer, limit_timer;
-    int64_t start_ns; /* sample 0 of the leg's clock */
     int64_t start_wall_ms;
     uint32_t generation; /* of the playout: one more with each flush */
     uint32_t utterance;  /* epoch the recogniser was last told */
@@ -51,6 +47,7 @@ struct call {
     bool goes_on;        /* the next utterance goes on with `heard` */
     bool interrupting;   /* the present utterance cut the agent off */
     uint32_t failures;
+    uint32_t tools_pending; /* called by this reply and not done */
     struct reply reply;
     uint32_t heard_len;
     uint8_t heard[TURN_TEXT_BYTES_MAX];
@@ -60,10 +57,7 @@ struct call {
     uint32_t digit_count;
     char digits[DTMF_DIGITS_MAX];
     bool by_keys; /* the present turn began with digits */
-    uint32_t turns;
-    struct record_turn ledger;
-    uint32_t journal; /* handle; 0: the journal had no room */
-    bool journaled;
+    struct cdr cdr;
     struct recorded_msg recorded;
     struct lane_session store;
 };
@@ -85,134 +79,23 @@ static void send_epoch(struct call *c, struct actor_id to, uint16_t type, uint32
     actor_send_body(&c->actor, to, type, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
 }
 
-/* ---- the journal ---- */
-
-static void journal_write(struct call *c, enum journal_type type, const struct builder *b)
-{
-    struct journal_shard *journal =
-        journal_shard(world_of(&c->actor)->journal, shard_index(c->actor.shard));
-
-    if (!c->journaled)
-        return;
-    if (b->bad || journal_add(journal, c->journal, type, builder_slice(b)))
-        log_warn("call", &c->about, "a record of this call found no room in the journal");
-}
-
-static void journal_open_call(struct call *c, struct slice who)
-{
-    struct journal_shard *journal =
-        journal_shard(world_of(&c->actor)->journal, shard_index(c->actor.shard));
-    const struct agent *agent = c->bundle->agent;
-    char recording[BLOB_PATH_BYTES] = "", carrier_call_id[96] = "";
-    struct builder b = text_builder(&c->actor);
-    struct json_doc doc = {0};
-
-    if (who.len && json_read(&doc, who, who.len, NULL) == 0 &&
-        json_text_of(&doc, "carrier_call_id", carrier_call_id, sizeof(carrier_call_id)))
-        carrier_call_id[0] = '\0';
-    json_free(&doc);
-    if (!actor_id_none(c->recorder) &&
-        blob_path(BLOB_RECORDING, NULL, c->args.call_id, recording, sizeof(recording)))
-        recording[0] = '\0';
-    const struct recorder_format format = recorder_format_of(world_of(&c->actor), c->args.rate_hz);
-    struct record_begin begin = {.wall_ms = c->start_wall_ms,
-                                 .agent_version = agent->version,
-                                 .recording_rate_hz = recording[0] ? format.rate_hz : 0,
-                                 .recording_channels = (uint8_t)format.channels,
-                                 .tenant = SLICE("default"),
-                                 .agent_id = slice_str(agent->id),
-                                 .protocol = slice_str(c->args.protocol),
-                                 .direction = SLICE("inbound"),
-                                 .carrier_call_id = slice_str(carrier_call_id),
-                                 .recording = slice_str(recording)};
-    record_begin_put(&b, &begin);
-    c->journaled =
-        !b.bad && journal_begin(journal, c->args.call_id, builder_slice(&b), &c->journal) == 0;
-    if (!c->journaled)
-        log_error("call", &c->about, "the journal is full: this call will leave no log");
-}
-
-/* ---- the turn ledger ---- */
-
-static int64_t since_start(const struct call *c, int64_t at_ns)
-{
-    return at_ns - c->start_ns;
-}
-
-static void ledger_reset(struct call *c)
-{
-    c->ledger = (struct record_turn){.last_voiced_ns = RECORD_NEVER,
-                                     .decided_ns = RECORD_NEVER,
-                                     .stt_final_ns = RECORD_NEVER,
-                                     .first_token_ns = RECORD_NEVER,
-                                     .first_tts_ns = RECORD_NEVER,
-                                     .first_audible_ns = RECORD_NEVER,
-                                     .mark_back_ns = RECORD_NEVER};
-}
-
-static void ledger_stamp(const struct call *c, int64_t *at, int64_t at_ns)
-{
-    if (*at == RECORD_NEVER)
-        *at = since_start(c, at_ns);
-}
-
-static void observe_stage(enum metric metric, int64_t from_ns, int64_t to_ns)
-{
-    if (from_ns != RECORD_NEVER && to_ns != RECORD_NEVER && to_ns > from_ns)
-        metrics_observe(metric, to_ns - from_ns);
-}
-
-static void ledger_close(struct call *c)
-{
-    struct record_turn *l = &c->ledger;
-    struct builder b = text_builder(&c->actor);
-
-    l->turn = c->turns;
-    l->epoch = c->reply_of;
-    record_turn_put(&b, l);
-    journal_write(c, JOURNAL_TURN, &b);
-    observe_stage(METRIC_VOICE_TO_VOICE, l->last_voiced_ns, l->first_audible_ns);
-    observe_stage(METRIC_STAGE_ENDPOINT, l->last_voiced_ns, l->decided_ns);
-    observe_stage(METRIC_STAGE_STT_FINAL, l->last_voiced_ns, l->stt_final_ns);
-    observe_stage(METRIC_STAGE_FIRST_TOKEN, l->last_voiced_ns, l->first_token_ns);
-    observe_stage(METRIC_STAGE_FIRST_AUDIO, l->last_voiced_ns, l->first_tts_ns);
-    if (l->last_voiced_ns != RECORD_NEVER && l->first_audible_ns != RECORD_NEVER)
-        log_info("call", &c->about, "turn %u: voice to voice %lld ms", c->turns,
-                 (long long)ns_to_ms(l->first_audible_ns - l->last_voiced_ns));
-    ledger_reset(c);
-}
-
-static void write_heard(struct call *c)
-{
-    struct builder b = text_builder(&c->actor);
-    struct record_heard heard = {.wall_ms = shard_wall_ms(c->actor.shard),
-                                 .turn = c->turns,
-                                 .confidence = c->confidence,
-                                 .keys = c->by_keys,
-                                 .text = heard_text(c),
-                                 .understood = slice_of(c->understood, c->understood_len)};
-
-    if (heard.text.len == 0 && heard.understood.len == 0)
-        return;
-    record_heard_put(&b, &heard);
-    journal_write(c, JOURNAL_HEARD, &b);
-}
+/* ---- what is written down ---- */
 
 /* The reply was heard as far as `bytes`: that is what was said. */
+static void write_heard(struct call *c)
+{
+    cdr_heard(&c->cdr, heard_text(c), slice_of(c->understood, c->understood_len), c->confidence,
+              c->by_keys);
+}
+
 static void write_said(struct call *c, size_t bytes, bool cut)
 {
-    struct builder b = text_builder(&c->actor);
-    struct record_said said = {.wall_ms = shard_wall_ms(c->actor.shard),
-                               .turn = c->turns,
-                               .cut = cut,
-                               .text = slice_of(c->reply.text, bytes)};
-
-    if (c->said || !c->committed)
+    if (c->said)
         return;
     c->said = true;
-    record_said_put(&b, &said);
-    journal_write(c, JOURNAL_SAID, &b);
-    ledger_close(c);
+    if (!c->committed) /* a reply of which nothing was ever heard: the turn was one all the same */
+        write_heard(c);
+    cdr_said(&c->cdr, slice_of(c->reply.text, bytes), cut, c->reply_of);
     if (cut) {
         struct llm_cut_msg body = {.epoch = c->reply_of, .heard_bytes = (uint32_t)bytes};
         actor_send_body(&c->actor, c->llm, LLM_CUT, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
@@ -228,6 +111,7 @@ static void begin_reply(struct call *c, uint32_t epoch)
     c->committed = false;
     c->said = false;
     c->hang_up = false;
+    c->tools_pending = 0;
 }
 
 static void speak_clauses(struct call *c)
@@ -258,7 +142,7 @@ static void ask(struct call *c, enum turn_kind kind, struct slice text)
 
     begin_reply(c, c->turn.reply_epoch);
     c->understood_len = 0;
-    c->turns++;
+    c->cdr.turn++;
     actor_send_body(&c->actor, c->llm, LLM_ASK, IF_FULL_STOP, text_frame(&c->actor, text), &body,
                     sizeof(body));
 }
@@ -270,7 +154,7 @@ static void ask_keys(struct call *c)
     c->digit_count = 0;
     c->confidence = 100;
     c->by_keys = true;
-    c->ledger.keys = 1;
+    c->cdr.ledger.keys = 1;
     ask(c, TURN_KEYS, heard_text(c));
 }
 
@@ -361,7 +245,7 @@ static void carry_out(struct call *c, uint32_t actions)
     if (actions & ACT_LISTEN)
         do_listen(c, actions);
     if (actions & ACT_FINISH) {
-        ledger_stamp(c, &c->ledger.decided_ns, now_of(c));
+        cdr_decided(&c->cdr, c->turn.voiced_ns, now_of(c));
         send_epoch(c, c->stt, STT_FINISH, c->turn.epoch);
     }
     if (actions & ACT_ANSWER)
@@ -398,7 +282,7 @@ static void on_leg_up(struct call *c, const struct msg *m)
 {
     const struct agent *agent = c->bundle->agent;
 
-    c->start_ns = msg_body(m, leg_up_msg)->start_ns;
+    c->cdr.start_ns = msg_body(m, leg_up_msg)->start_ns;
     c->phase = TALKING;
     c->leg = m->from;
     turn_init(&c->turn, &c->bundle->rules, now_of(c));
@@ -416,8 +300,6 @@ static void on_leg_up(struct call *c, const struct msg *m)
 static void on_speech(struct call *c, const struct leg_speech_msg *m)
 {
     if (!m->speaking) {
-        /* A later pause of the same utterance moves it on. */
-        c->ledger.last_voiced_ns = since_start(c, m->at_ns);
         turn_event(c, (struct turn_event){.kind = ON_PAUSE, .at_ns = m->at_ns});
         return;
     }
@@ -442,7 +324,7 @@ static void on_key(struct call *c, char digit)
 static void on_audible(struct call *c, const struct leg_audible_msg *m)
 {
     if (m->epoch == c->reply_of)
-        ledger_stamp(c, &c->ledger.first_audible_ns, m->at_ns);
+        cdr_stamp(&c->cdr, &c->cdr.ledger.first_audible_ns, m->at_ns);
     turn_event(c, (struct turn_event){.kind = ON_AUDIBLE, .epoch = m->epoch});
 }
 
@@ -451,7 +333,7 @@ static void on_leg_heard(struct call *c, const struct leg_heard_msg *m)
     size_t bytes =
         reply_heard(&c->reply, m->piece, m->heard_samples, m->piece_samples, m->piece_ended);
 
-    if (c->committed && !c->said)
+    if (c->committed)
         write_said(c, bytes, bytes < c->reply.len);
 }
 
@@ -465,7 +347,7 @@ static void on_heard(struct call *c, const struct msg *m)
 
     if (body->epoch != c->utterance)
         return;
-    ledger_stamp(c, &c->ledger.stt_final_ns, now_of(c));
+    cdr_stamp(&c->cdr, &c->cdr.ledger.stt_final_ns, now_of(c));
     if (c->goes_on) {
         b.len = c->heard_len;
         if (text.len)
@@ -475,7 +357,7 @@ static void on_heard(struct call *c, const struct msg *m)
     c->heard_len = (uint32_t)b.len;
     c->confidence = body->confidence;
     c->by_keys = false;
-    c->ledger.barge_in = c->interrupting;
+    c->cdr.ledger.barge_in = c->interrupting;
     log_info("call", &c->about, "heard \"%.*s\"", SLICE_ARG(heard_text(c)));
     turn_event(c, (struct turn_event){.kind = ON_HEARD,
                                       .epoch = body->epoch,
@@ -493,7 +375,7 @@ static void on_llm_text(struct call *c, const struct msg *m)
 {
     if (msg_body(m, epoch_msg)->epoch != c->reply_of || c->turn.reply_epoch != c->reply_of)
         return;
-    ledger_stamp(c, &c->ledger.first_token_ns, now_of(c));
+    cdr_stamp(&c->cdr, &c->cdr.ledger.first_token_ns, now_of(c));
     reply_add(&c->reply, text_of(&c->actor, m));
     speak_clauses(c);
 }
@@ -502,6 +384,8 @@ static void on_llm_done(struct call *c, const struct llm_done_msg *m)
 {
     if (m->epoch != c->reply_of || c->turn.reply_epoch != c->reply_of || c->reply.whole)
         return;
+    if (c->tools_pending)
+        return; /* it goes on with what the tool says */
     c->hang_up = m->hang_up;
     reply_end(&c->reply);
     speak_clauses(c);
@@ -526,8 +410,8 @@ static void on_llm_tool(struct call *c, const struct msg *m)
     struct tool_start_msg args = {.agent = c->args.agent,
                                   .epoch = body->epoch,
                                   .tool_id = body->tool_id,
-                                  .journal = c->journaled ? c->journal : 0,
-                                  .journaled = c->journaled};
+                                  .journal = c->cdr.journal,
+                                  .journaled = c->cdr.open};
     frame_ref take;
 
     if (body->epoch != c->turn.reply_epoch || c->phase != TALKING) {
@@ -538,6 +422,8 @@ static void on_llm_tool(struct call *c, const struct msg *m)
     take = m->frame == FRAME_NONE ? FRAME_NONE : frame_keep(shard_pool(c->actor.shard), m->frame);
     if (!actor_spawn(c->actor.shard, &tool_type, &c->actor, ROLE_TOOL, &args, sizeof(args), take))
         turn_event(c, (struct turn_event){.kind = ON_FAILED, .epoch = body->epoch});
+    else
+        c->tools_pending++;
 }
 
 static void on_tool_done(struct call *c, const struct msg *m)
@@ -548,6 +434,8 @@ static void on_tool_done(struct call *c, const struct msg *m)
     frame_ref take =
         m->frame == FRAME_NONE ? FRAME_NONE : frame_keep(shard_pool(c->actor.shard), m->frame);
 
+    if (done->epoch == c->reply_of && c->tools_pending)
+        c->tools_pending--;
     actor_send_body(&c->actor, c->llm, LLM_ASK, IF_FULL_STOP, take, &body, sizeof(body));
 }
 
@@ -633,13 +521,17 @@ static void start(struct call *c, const struct msg *m)
     snprintf(c->agent_id, sizeof(c->agent_id), "%s", c->bundle->agent->id);
     c->about = (struct log_about){.call_id = c->args.call_id, .agent_id = c->agent_id};
     c->start_wall_ms = shard_wall_ms(c->actor.shard);
-    c->start_ns = now_of(c);
-    ledger_reset(c);
+    c->generation = 1; /* as a playout begins */
     metrics_add(METRIC_CALLS_STARTED, 1);
     metrics_change(METRIC_CALLS_ACTIVE, 1);
     log_info("call", &c->about, "call begins over %s", c->args.protocol);
     spawn_recorder(c);
-    journal_open_call(c, text_of(&c->actor, m));
+    struct cdr_begin begin = {.args = &c->args,
+                              .agent = c->bundle->agent,
+                              .who = text_of(&c->actor, m),
+                              .wall_ms = c->start_wall_ms,
+                              .recorded = !actor_id_none(c->recorder)};
+    cdr_open(&c->cdr, &c->actor, &c->about, &begin);
     if (!take_leg(c)) {
         actor_stop_self(&c->actor, REASON(EBUSY, "no leg was free"));
         return;
@@ -662,17 +554,13 @@ static const char *status_of(const struct call *c)
 /* Everything is written down; the store gets it, and when it has, the journal may forget. */
 static void store_log(struct call *c)
 {
-    struct journal_shard *journal =
-        journal_shard(world_of(&c->actor)->journal, shard_index(c->actor.shard));
-    struct slice room = shard_large_scratch(c->actor.shard);
+    struct slice records = cdr_copy(&c->cdr);
     int err = lane_open(&c->actor, LANE_STORE, PROGRAM_STORE, NULL, 0, &c->store);
-    size_t len = journal_copy(journal, c->journal, (void *)(uintptr_t)room.at, room.len);
 
     c->phase = STORING;
     if (err == 0)
-        err = len > room.len
-                  ? -EMSGSIZE
-                  : lane_run(&c->actor, &c->store, STORE_CALL_FINISH, 0, slice_of(room.at, len));
+        err =
+            records.len ? lane_run(&c->actor, &c->store, STORE_CALL_FINISH, 0, records) : -EMSGSIZE;
     if (err == 0)
         return;
     log_error("call", &c->about, "the log waits in the journal for the next start (%d)", err);
@@ -685,8 +573,7 @@ static void on_stored(struct call *c, const struct lane_msg *done)
     if (c->phase != STORING)
         return;
     if (done->err == 0)
-        journal_stored(journal_shard(world_of(&c->actor)->journal, shard_index(c->actor.shard)),
-                       c->journal);
+        cdr_stored(&c->cdr);
     else
         log_error("call", &c->about, "the store refused the log (%d): it waits in the journal",
                   done->err);
@@ -696,7 +583,7 @@ static void on_stored(struct call *c, const struct lane_msg *done)
 
 static void count_end(struct call *c)
 {
-    int64_t lasted_ns = now_of(c) - c->start_ns;
+    int64_t lasted_ns = now_of(c) - c->cdr.start_ns;
 
     metrics_change(METRIC_CALLS_ACTIVE, -1);
     metrics_add(c->actor.reason.err ? METRIC_CALLS_ENDED_FAILED : METRIC_CALLS_ENDED_COMPLETED, 1);
@@ -707,21 +594,11 @@ static void count_end(struct call *c)
 
 static void finish(struct call *c)
 {
-    struct builder b = text_builder(&c->actor);
-    struct record_end end = {.wall_ms = shard_wall_ms(c->actor.shard),
-                             .duration_ms = ns_to_ms(now_of(c) - c->start_ns),
-                             .err = c->actor.reason.err,
-                             .recording_bad = c->recorded.err != 0,
-                             .recording_bytes = (uint64_t)c->recorded.bytes,
-                             .status = slice_str(status_of(c)),
-                             .reason = slice_str(c->actor.reason.what)};
-
     if (c->committed && !c->said) /* nobody could say how much was heard */
         write_said(c, c->reply.len, true);
-    record_end_put(&b, &end);
-    journal_write(c, JOURNAL_CALL_END, &b);
+    cdr_end(&c->cdr, status_of(c), &c->actor.reason, &c->recorded);
     count_end(c);
-    if (c->journaled)
+    if (c->cdr.open)
         store_log(c);
     else
         actor_end(&c->actor);
@@ -733,8 +610,6 @@ static void stop(struct call *c)
     actor_timer_cancel(&c->actor, &c->turn_timer);
     actor_timer_cancel(&c->actor, &c->keys_timer);
     actor_timer_cancel(&c->actor, &c->limit_timer);
-    if (!actor_id_none(c->args.asker) && c->start_ns == 0)
-        log_debug("call", &c->about, "the leg never came up");
     if (!c->actor.child)
         finish(c);
 }
@@ -812,7 +687,7 @@ static void on_talk(struct call *c, const struct msg *m)
         break;
     case TTS_FIRST:
         if (msg_body(m, tts_first_msg)->epoch == c->reply_of)
-            ledger_stamp(c, &c->ledger.first_tts_ns, msg_body(m, tts_first_msg)->at_ns);
+            cdr_stamp(&c->cdr, &c->cdr.ledger.first_tts_ns, msg_body(m, tts_first_msg)->at_ns);
         break;
     case TOOL_DONE:
         on_tool_done(c, m);

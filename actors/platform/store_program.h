@@ -4,6 +4,9 @@
 #ifndef PLATFORM_STORE_PROGRAM_H
 #define PLATFORM_STORE_PROGRAM_H
 
+#include "runtime/lane.h"
+#include "store/token.h"
+
 enum store_job {
     /* Bytes: the agent's name, a zero byte, the token. 0 once; -EACCES for a bad, expired or used
      * one. */
@@ -15,6 +18,15 @@ enum store_job {
     STORE_TOOL,
     /* Bytes: a call id. Emits the log's JSON in pieces; -ENOENT. */
     STORE_CALL_LOG,
+    /* Bytes: how many, a zero byte, the call id after which to begin (or nothing). Emits a JSON
+     * list of logs, newest first, in pieces; -ENOENT: there is no such call id. */
+    STORE_CALL_LOGS,
 };
+
+/* Boot, before the lanes run: what every worker opens. The texts outlive the workers. */
+void store_program_setup(const char *uri, const char *data_dir, const struct token_key *key);
+extern const struct lane_program store_program;
+/* For lane_worker_free(). */
+void store_program_memory_close(void *memory);
 
 #endif

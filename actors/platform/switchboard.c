@@ -328,6 +328,9 @@ static void start(struct switchboard *s)
     const struct world *world = world_of(&s->actor);
     int err;
 
+    for (uint32_t i = 1; i < AGENT_VERSIONS_MAX; i++)
+        if (world->agents[i]) /* boot's; later ones are offered */
+            on_offer(s, i);
     err = lane_open(&s->actor, LANE_STORE, PROGRAM_STORE, NULL, 0, &s->store);
     if (err == 0)
         err = actor_listen(&s->actor, &world->media_address, &s->listener, &s->bound);

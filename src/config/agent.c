@@ -84,7 +84,7 @@ static const struct schema_field agent_fields[] = {
     {"user_online_detection.enabled", FIELD_BOOL, AT(online_check.enabled), "false",
      .help = "Whether a silent caller is asked if somebody is there."},
     {"user_online_detection.message", FIELD_TEXT, AT(online_check.message), "Are you still there?",
-     NULL, 1, 500, .help = "What is asked."},
+     NULL, 0, 500, .help = "What is asked; empty: the agent finds words of its own."},
     {"user_online_detection.seconds", FIELD_WHOLE, AT(online_check.seconds), "10", NULL, 1, 3600,
      .help = "After how much silence."},
     {"goodbye.phrases", FIELD_TEXTS, AT(goodbye_phrases), "[]", .most = 32,

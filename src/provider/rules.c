@@ -527,8 +527,10 @@ void rules_understand(const struct rules *r, struct slice text, int asked, struc
     for (int i = 0; i < r->slot_count; i++)
         u->any_slot = u->any_slot || u->values[i][0];
     intent_find(r, &s, u);
-    /* "Yes, at nine" and "sorry, Tuesday" inform; "no, Tuesday" corrects, which is the same. */
-    if (u->any_slot && u->intent >= 0 && !r->intents[u->intent].reports && u->score <= 3)
+    /* "Yes, at nine" informs; "no, Tuesday" corrects, which is the same. */
+    bool weak = u->score <= 2 || u->intent == rules_intent(r, SLICE("yes")) ||
+                u->intent == rules_intent(r, SLICE("no"));
+    if (u->any_slot && u->intent >= 0 && !r->intents[u->intent].reports && weak)
         u->intent = -1;
     if (u->any_slot && u->intent < 0)
         u->intent = rules_intent(r, SLICE("inform"));

@@ -18,7 +18,7 @@ static int why_setting(char *why, size_t why_bytes, const char *key, const char 
     return -EINVAL;
 }
 
-static int load_file(const char *path, struct scripted *s, char *why, size_t why_bytes)
+static int script_load(const char *path, struct scripted *s, char *why, size_t why_bytes)
 {
     char clause[SCRIPTED_WHY_BYTES];
     char *text;
@@ -70,8 +70,8 @@ static int take_settings(const struct provider_config *config, struct scripted *
     return err;
 }
 
-static int load(const struct provider_config *config, const void **loaded, char *why,
-                size_t why_bytes)
+static int scripted_load(const struct provider_config *config, const void **loaded, char *why,
+                         size_t why_bytes)
 {
     const char *name = provider_setting(config, "script", NULL);
     char path[4096];
@@ -84,7 +84,7 @@ static int load(const struct provider_config *config, const void **loaded, char 
     if (name) {
         snprintf(path, sizeof(path), "%s%s%s", name[0] == '/' ? "" : config->folder,
                  name[0] == '/' ? "" : "/", name);
-        err = load_file(path, s, why, why_bytes);
+        err = script_load(path, s, why, why_bytes);
     }
     if (!err)
         err = take_settings(config, s, why, why_bytes);
@@ -96,7 +96,7 @@ static int load(const struct provider_config *config, const void **loaded, char 
     return 0;
 }
 
-static void unload(const void *loaded)
+static void scripted_unload(const void *loaded)
 {
     free((void *)(uintptr_t)loaded);
 }
@@ -198,8 +198,8 @@ const struct provider_ops stt_scripted = {
     .settings = "script tts_first_ms tts_speed",
     .rate_hz = SCRIPTED_RATE_HZ,
     .state_bytes = sizeof(struct stt_state),
-    .load = load,
-    .unload = unload,
+    .load = scripted_load,
+    .unload = scripted_unload,
     .step = stt_step,
     .deadline = stt_deadline,
 };
@@ -336,8 +336,8 @@ const struct provider_ops llm_scripted = {
     .summary = "answers what a script says, or repeats what it was told",
     .settings = "script tts_first_ms tts_speed",
     .state_bytes = sizeof(struct llm_state),
-    .load = load,
-    .unload = unload,
+    .load = scripted_load,
+    .unload = scripted_unload,
     .step = llm_step,
     .deadline = llm_deadline,
 };
@@ -438,8 +438,8 @@ const struct provider_ops tts_scripted = {
     .settings = "script tts_first_ms tts_speed",
     .rate_hz = SCRIPTED_RATE_HZ,
     .state_bytes = sizeof(struct tts_state),
-    .load = load,
-    .unload = unload,
+    .load = scripted_load,
+    .unload = scripted_unload,
     .step = tts_step,
     .deadline = tts_deadline,
 };

@@ -207,7 +207,7 @@ static int lm_sample(struct load *l, struct ngram *n, size_t sentences)
 
 static int lm_make(struct load *l)
 {
-    double sentences = 30000, openness = 2.0;
+    double sentences = 30000, openness = 0.7;
     int err = number_setting(l, "sentences", 100, 200000, &sentences);
     if (!err)
         err = number_setting(l, "openness", 0.1, 100, &openness);

@@ -121,6 +121,9 @@ struct session {
     char heard[TURN_TEXT_BYTES_MAX];
 };
 
+/* Measured on telephone speech at 20 dB: the engine's own noise and silence removal cost 3-5 % of
+ * the sentences (the voice detector has already cut the silence away); the second pass would gain
+ * no more than the best path through the first one's lattice, for 65 ms instead of 8 at the end. */
 static cmd_ln_t *decoder_config(const struct sphinx_model *m)
 {
     char dict[40], lm[40], weight[24];
@@ -128,9 +131,9 @@ static cmd_ln_t *decoder_config(const struct sphinx_model *m)
     snprintf(lm, sizeof(lm), "/proc/self/fd/%d", m->lm_fd);
     snprintf(weight, sizeof(weight), "%g", m->language_weight);
     return cmd_ln_init(NULL, ps_args(), FALSE, "-hmm", m->acoustic, "-featparams", m->features,
-                       "-dict", dict, "-samprate", "16000", "-fwdflat", "no", "-bestpath", "no",
-                       "-lw", weight, m->lm_fd < 0 ? "-jsgf" : "-lm",
-                       m->lm_fd < 0 ? m->grammar_path : lm, NULL);
+                       "-dict", dict, "-samprate", "16000", "-fwdflat", "no", "-bestpath", "yes",
+                       "-remove_noise", "no", "-remove_silence", "no", "-lw", weight,
+                       m->lm_fd < 0 ? "-jsgf" : "-lm", m->lm_fd < 0 ? m->grammar_path : lm, NULL);
 }
 
 static bool decoder_open(struct decoder *d, const struct sphinx_model *m)

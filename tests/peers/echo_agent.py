@@ -78,7 +78,8 @@ class Socket:
 
     def send(self, op, payload):
         n = len(payload)
-        head = struct.pack(">BB", 0x80 | op, n) if n < 126 else struct.pack(">BBH", 0x80 | op, 126, n)
+        size = struct.pack(">B", n) if n < 126 else struct.pack(">BH", 126, n)
+        head = bytes([0x80 | op]) + size
         self.conn.sendall(head + payload)
 
 

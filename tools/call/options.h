@@ -1,4 +1,6 @@
-/* The command line of sidetone-call, read once at its start. */
+/* The command line of sidetone-call, read once at its start by its only thread; the options belong
+ * to the program and borrow from argv. It loads the clips and the plan that it names, and never
+ * opens a socket. */
 #ifndef CALL_OPTIONS_H
 #define CALL_OPTIONS_H
 

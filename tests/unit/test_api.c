@@ -1,0 +1,435 @@
+/* The API as a client sees it: the real control thread, HTTP server and store lane, with shards
+ * whose switchboards are the test's own. */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <pthread.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "actors/messages.h"
+#include "actors/platform/control_host.h"
+#include "actors/platform/store_program.h"
+#include "base/json.h"
+#include "store/record.h"
+
+#define SHARDS  2
+#define HOSTS   (SHARDS + 2) /* control, one store worker */
+#define LANE_AT (SHARDS + 1)
+
+static struct world world;
+static struct config config;
+static struct token_key token_key;
+static struct control_host *host;
+static struct mesh *mesh;
+static struct lane_worker *worker;
+static pthread_t threads[SHARDS + 2];
+static char data_dir[] = "/tmp/sidetone-api-XXXXXX";
+static char agent_file[64];
+static char got[1 << 20];
+
+/* ---- switchboards of the test's own ---- */
+
+struct board {
+    struct actor actor;
+    bool mute;
+    uint32_t calls;
+    struct actor_timer timer;
+};
+
+static void board_place(struct board *b, const struct msg *m)
+{
+    const struct call_place_msg *place = msg_body(m, call_place_msg);
+    struct call_placed_msg placed = {.cookie = place->cookie, .local = place->peer};
+
+    assert_string_equal(place->agent, "desk");
+    placed.local.port = 10000 + place->codec;
+    if (shard_index(b->actor.shard) == 0 || b->calls >= 2)
+        placed.err = EBUSY; /* the first shard is always full */
+    else
+        snprintf(placed.call_id, sizeof(placed.call_id), "%08x-%02x-%06x", world.generation,
+                 shard_index(b->actor.shard), ++b->calls);
+    actor_send_body(&b->actor, m->from, CALL_PLACED, IF_FULL_DROP, FRAME_NONE, &placed,
+                    sizeof(placed));
+}
+
+static void board_tree(struct board *b, const struct msg *m)
+{
+    char text[128];
+    int n = snprintf(text, sizeof(text), "{\"shard\":%u,\"calls\":%u,\"queue_depth\":0}",
+                     shard_index(b->actor.shard), b->calls);
+    struct tree_msg body = {.cookie = msg_body(m, tree_msg)->cookie};
+
+    if (!b->mute)
+        actor_send_body(&b->actor, m->from, TREE, IF_FULL_DROP,
+                        frame_chain(shard_pool(b->actor.shard), slice_of(text, (size_t)n)), &body,
+                        sizeof(body));
+}
+
+static void board_hang_up(struct board *b, const struct msg *m)
+{
+    const struct call_hang_up_msg *body = msg_body(m, call_hang_up_msg);
+    struct call_placed_msg answer = {.cookie = body->cookie};
+
+    if (strcmp(body->call_id + 12, "000001") != 0)
+        answer.err = ENOENT;
+    b->mute = strcmp(body->call_id + 12, "00face") == 0; /* a way for the test to silence it */
+    actor_send_body(&b->actor, m->from, CALL_HUNG_UP, IF_FULL_DROP, FRAME_NONE, &answer,
+                    sizeof(answer));
+}
+
+static void board_handle(struct actor *a, const struct msg *m)
+{
+    struct board *b = container_of(a, struct board, actor);
+
+    switch (m->type) {
+    case CALL_PLACE:
+        board_place(b, m);
+        break;
+    case TREE_ASK:
+        board_tree(b, m);
+        break;
+    case CALL_HANG_UP:
+        board_hang_up(b, m);
+        break;
+    case DRAIN: /* a while in which the API still answers */
+        if (!b->timer.owner)
+            actor_timer_set(a, &b->timer, 0, shard_now(a->shard) + MS(300));
+        break;
+    case MSG_TIMER:
+        actor_stop_self(a, REASON_NONE);
+        break;
+    case MSG_STOP:
+        actor_timer_cancel(a, &b->timer);
+        actor_end(a);
+        break;
+    default:
+        break;
+    }
+}
+
+static const struct actor_type board_type = {
+    .name = "board", .size_bytes = sizeof(struct board), .handle = board_handle};
+
+static void *shard_thread(void *context)
+{
+    const struct shard_type types[] = {{&board_type, 1}};
+    struct shard_setup setup = {.index = (uint32_t)(uintptr_t)context,
+                                .clock = clock_machine,
+                                .frames_max = 256,
+                                .types = types,
+                                .type_count = 1,
+                                .mesh = mesh,
+                                .io_new = io_epoll_new,
+                                .handles_max = 4,
+                                .receive_bytes = 65536,
+                                .world = &world};
+    struct shard *shard;
+
+    assert_int_equal(shard_new(&setup, &shard), 0);
+    actor_spawn(shard, &board_type, NULL, 0, NULL, 0, FRAME_NONE);
+    shard_finish(shard);
+    shard_run(shard);
+    shard_free(&shard);
+    control_host_shard_ended(host);
+    return NULL;
+}
+
+static void *control_thread(void *context)
+{
+    (void)context;
+    control_host_run(host);
+    return NULL;
+}
+
+static void *worker_thread(void *context)
+{
+    (void)context;
+    lane_worker_run(worker);
+    return NULL;
+}
+
+/* ---- the whole, made and ended once ---- */
+
+static struct agent_set *make_agents(void)
+{
+    struct agent_set *set = NULL;
+    const char *paths[] = {agent_file};
+    char why[CONFIG_WHY_BYTES] = "";
+    FILE *file;
+
+    snprintf(agent_file, sizeof(agent_file), "%s/desk.yaml", data_dir);
+    file = fopen(agent_file, "w");
+    assert_non_null(file);
+    fputs("name: The desk\nlanguage: en\ngreeting: Hello.\nprompt: Be kind.\n"
+          "stt: {provider: scripted}\nllm: {provider: scripted}\ntts: {provider: scripted}\n",
+          file);
+    fclose(file);
+    if (agent_set_new(paths, 1, yaml_env_process, &set, why, sizeof(why)))
+        fail_msg("%s", why);
+    return set;
+}
+
+static void make_mesh(struct lane_map *lanes)
+{
+    *lanes =
+        (struct lane_map){.first_host = {[LANE_STORE] = LANE_AT}, .workers = {[LANE_STORE] = 1}};
+    mesh = mesh_new(HOSTS);
+    for (uint32_t i = 0; i < SHARDS; i++)
+        mesh_pair(mesh, i, SHARDS, 65536, false);
+    mesh_pair(mesh, SHARDS, LANE_AT, 65536, false);
+    worker = lane_worker_new(mesh, LANE_AT, LANE_STORE, world.programs);
+}
+
+static struct agent_set *agents;
+static struct lane_map lanes;
+
+static int start_all(void **state)
+{
+    char why[CONFIG_WHY_BYTES] = "";
+
+    (void)state;
+    assert_non_null(mkdtemp(data_dir));
+    agents = make_agents();
+    config = (struct config){.public_url = "https://voice.example.org",
+                             .data_dir = data_dir,
+                             .drain_seconds = 5,
+                             .api_bind = {.host = "127.0.0.1"}};
+    world.config = &config;
+    world.data_dir = data_dir;
+    world.share_dir = data_dir;
+    world.control_host = SHARDS;
+    world.shards = SHARDS;
+    world.generation = 0x12345678;
+    world.programs[PROGRAM_STORE] = &store_program;
+    assert_int_equal(token_key_load(data_dir, &token_key, why, sizeof(why)), 0);
+    store_program_setup("sqlite:", data_dir, &token_key);
+    make_mesh(&lanes);
+    const struct control_host_setup setup = {
+        .world = &world, .agents = agents, .mesh = mesh, .lanes = &lanes, .token_key = &token_key};
+    if (control_host_new(&setup, &host, why, sizeof(why)))
+        fail_msg("%s", why);
+    for (uintptr_t i = 0; i < SHARDS; i++)
+        pthread_create(&threads[i], NULL, shard_thread, (void *)i);
+    pthread_create(&threads[SHARDS], NULL, worker_thread, NULL);
+    pthread_create(&threads[SHARDS + 1], NULL, control_thread, NULL);
+    return 0;
+}
+
+static void close_memory(uint16_t program, void *memory)
+{
+    if (program == PROGRAM_STORE)
+        store_program_memory_close(memory);
+}
+
+static int end_all(void **state)
+{
+    char command[128];
+
+    (void)state;
+    for (size_t i = 0; i < SHARDS; i++)
+        pthread_join(threads[i], NULL);
+    pthread_join(threads[SHARDS + 1], NULL);
+    control_host_free(&host);
+    lane_worker_finish(worker);
+    pthread_join(threads[SHARDS], NULL);
+    lane_worker_free(&worker, close_memory);
+    mesh_free(&mesh);
+    agent_set_free(&agents);
+    snprintf(command, sizeof(command), "rm -rf %s", data_dir);
+    return system(command);
+}
+
+/* ---- the client ---- */
+
+static const char *request(const char *method, const char *path, const char *body)
+{
+    struct address local = control_host_local(host);
+    struct sockaddr_storage to;
+    socklen_t to_len = address_to_sockaddr(&local, &to);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    const struct timeval patience = {.tv_sec = 5};
+    char head[4096];
+    size_t len = 0;
+    ssize_t n;
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, to_len), 0);
+    int head_len = snprintf(head, sizeof(head),
+                            "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                            "Content-Length: %zu\r\n\r\n%s",
+                            method, path, body ? strlen(body) : 0, body ? body : "");
+    assert_int_equal(send(fd, head, (size_t)head_len, MSG_NOSIGNAL), head_len);
+    while ((n = recv(fd, got + len, sizeof(got) - 1 - len, 0)) > 0)
+        len += (size_t)n;
+    got[len] = '\0';
+    close(fd);
+    const char *text = strstr(got, "\r\n\r\n");
+    return text ? text + 4 : "";
+}
+
+static int status(void)
+{
+    return strncmp(got, "HTTP/1.1 ", 9) == 0 ? atoi(got + 9) : 0;
+}
+
+#define EXPECT(code, method, path, body, part)                                                     \
+    do {                                                                                           \
+        const char *answer_ = request((method), (path), (body));                                   \
+        if (status() != (code) || !strstr(answer_, (part)))                                        \
+            fail_msg("%s %s: not %d with %s but: %s", (method), (path), (code), (part), got);      \
+    } while (0)
+
+/* ---- what is asked ---- */
+
+static void tells_its_health(void **state)
+{
+    (void)state;
+    EXPECT(200, "GET", "/health", NULL, "{\"status\":\"ok\",\"timestamp\":\"2");
+    EXPECT(200, "GET", "/health/ready", NULL, "\"status\":\"ok\"");
+    EXPECT(200, "GET", "/health/deep", NULL, "\"status\":\"ok\"");
+    EXPECT(200, "GET", "/health/deep", NULL, "\"store\":{\"answered\":true");
+    EXPECT(200, "GET", "/health/deep", NULL,
+           "{\"agent\":\"desk\",\"version\":1,\"stt\":\"scripted\"");
+    EXPECT(200, "GET", "/metrics", NULL, "# TYPE ");
+    assert_non_null(strstr(got, "text/plain; version=0.0.4"));
+    EXPECT(200, "GET", "/actors", NULL, "\"silent\":[],\"control\":{\"actors_count\":2");
+    struct json_doc doc = {0};
+    const char *text = request("GET", "/actors", NULL);
+    assert_int_equal(json_read(&doc, slice_str(text), sizeof(got), NULL), 0);
+    assert_int_equal(json_count_of(&doc, "shards"), SHARDS);
+    json_free(&doc);
+}
+
+static void tells_who_does_not_answer(void **state)
+{
+    (void)state;
+    EXPECT(404, "DELETE", "/calls/12345678-01-00face", NULL, "no_such_call");
+    EXPECT(503, "GET", "/health/deep", NULL, "{\"shard\":1,\"answered\":false}");
+    assert_non_null(strstr(got, "\"status\":\"degraded\""));
+    assert_non_null(strstr(got, "{\"shard\":0,\"answered\":true"));
+    EXPECT(404, "DELETE", "/calls/12345678-01-000007", NULL, "no_such_call"); /* speaks again */
+    EXPECT(200, "GET", "/actors", NULL, "\"silent\":[]");
+}
+
+static void mints_tokens_that_are_used_once(void **state)
+{
+    struct token token;
+    struct json_doc doc = {0};
+    char text[TOKEN_TEXT_BYTES], url[512], wanted[512];
+    int64_t seconds;
+
+    (void)state;
+    EXPECT(200, "POST", "/media-tokens", "{\"agent\":\"desk\",\"more\":1}", "\"expires_in\":60");
+    const char *json = strstr(got, "\r\n\r\n") + 4;
+    assert_int_equal(json_read(&doc, slice_str(json), sizeof(got), NULL), 0);
+    assert_int_equal(json_text_of(&doc, "token", text, sizeof(text)), 0);
+    assert_int_equal(json_text_of(&doc, "url", url, sizeof(url)), 0);
+    assert_int_equal(json_int_of(&doc, "expires_in", 60, 60, &seconds), 0);
+    json_free(&doc);
+    snprintf(wanted, sizeof(wanted), "wss://voice.example.org/media/desk/%s", text);
+    assert_string_equal(url, wanted);
+    assert_int_equal(token_verify(&token_key, slice_str(text), clock_machine.wall_ms(NULL), &token),
+                     0);
+    EXPECT(404, "POST", "/media-tokens", "{\"agent\":\"nobody\"}",
+           "there is no agent \\\"nobody\\\"");
+    EXPECT(400, "POST", "/media-tokens", "{}", "\"field\":\"agent\"");
+    EXPECT(400, "POST", "/media-tokens", "{\"agent\":7}", "\"field\":\"agent\"");
+    EXPECT(400, "POST", "/media-tokens", "[]", "it is not an object");
+    EXPECT(400, "POST", "/media-tokens", "{\"agent\":", "bad_json");
+    EXPECT(400, "POST", "/media-tokens", "", "bad_json");
+    EXPECT(405, "GET", "/media-tokens", NULL, "method_not_allowed");
+}
+
+#define CALL(rtp) "{\"agent\":\"desk\",\"rtp\":" rtp "}"
+
+static void places_and_ends_calls(void **state)
+{
+    (void)state;
+    EXPECT(201, "POST", "/calls", CALL("{\"peer\":\"127.0.0.1:4000\",\"codec\":\"PCMA\"}"),
+           "{\"call_id\":\"12345678-01-000001\",\"rtp\":{\"local\":\"127.0.0.1:10008\"}}");
+    EXPECT(201, "POST", "/calls", CALL("{\"peer\":\"[::1]:4000\",\"codec\":\"PCMU\"}"),
+           "[::1]:10000");
+    EXPECT(503, "POST", "/calls", CALL("{\"peer\":\"127.0.0.1:4000\",\"codec\":\"PCMU\"}"),
+           "\"full\"");
+    EXPECT(400, "POST", "/calls", "{\"agent\":\"desk\"}", "\"field\":\"rtp\"");
+    EXPECT(400, "POST", "/calls", CALL("{\"codec\":\"PCMU\"}"), "\"field\":\"rtp.peer\"");
+    EXPECT(400, "POST", "/calls", CALL("{\"peer\":\"host:4000\",\"codec\":\"PCMU\"}"), "rtp.peer");
+    EXPECT(400, "POST", "/calls", CALL("{\"peer\":\"1.2.3.4:0\",\"codec\":\"PCMU\"}"), "rtp.peer");
+    EXPECT(400, "POST", "/calls", CALL("{\"peer\":\"1.2.3.4:9\",\"codec\":\"opus\"}"),
+           "rtp.codec must be PCMU or PCMA");
+    EXPECT(404, "POST", "/calls", "{\"agent\":\"x\",\"rtp\":{}}", "no_such_agent");
+    request("DELETE", "/calls/12345678-01-000001", NULL);
+    assert_int_equal(status(), 204);
+    EXPECT(404, "DELETE", "/calls/12345678-01-000009", NULL, "no_such_call");
+    EXPECT(404, "DELETE", "/calls/12345677-01-000001", NULL, "no_such_call");
+    EXPECT(404, "DELETE", "/calls/12345678-07-000001", NULL, "no_such_call");
+    EXPECT(404, "DELETE", "/calls/12345678-1-000001", NULL, "no_such_call");
+    EXPECT(404, "DELETE", "/calls/", NULL, "not_found");
+}
+
+/* A log as the lane would have stored it, from another process's point of view. */
+static void store_log(const char *id, const char *created_at)
+{
+    struct store *store = NULL;
+    char why[STORE_WHY_BYTES], doc[512];
+
+    snprintf(doc, sizeof(doc),
+             "{\"call_id\":\"%s\",\"tenant\":\"default\",\"agent_id\":\"desk\","
+             "\"direction\":\"inbound\",\"protocol\":\"rtp\",\"status\":\"completed\","
+             "\"created_at\":\"%s\",\"updated_at\":\"%s\",\"start_time\":\"%s\"}",
+             id, created_at, created_at, created_at);
+    assert_int_equal(store_open("sqlite:", data_dir, &store, why, sizeof(why)), 0);
+    assert_int_equal(store_put(store, STORE_TENANT, "call_logs", id, slice_str(doc)), 0);
+    store_close(&store);
+}
+
+static void shows_call_logs(void **state)
+{
+    (void)state;
+    EXPECT(200, "GET", "/call-logs", NULL, "[]");
+    EXPECT(404, "GET", "/call-logs/12345678-01-000001", NULL, "no_such_call_log");
+    store_log("a-1", "2026-01-01T00:00:00.000Z");
+    store_log("a-2", "2026-01-02T00:00:00.000Z");
+    store_log("a-3", "2026-01-03T00:00:00.000Z");
+    EXPECT(200, "GET", "/call-logs/a-2", NULL, "{\"call_id\":\"a-2\",");
+    EXPECT(200, "GET", "/call-logs?limit=1", NULL, "[{\"call_id\":\"a-3\"");
+    assert_null(strstr(got, "a-2"));
+    EXPECT(200, "GET", "/call-logs?after=a-3&limit=5", NULL, "[{\"call_id\":\"a-2\"");
+    EXPECT(404, "GET", "/call-logs?after=none", NULL, "\"field\":\"after\"");
+    EXPECT(400, "GET", "/call-logs?limit=0", NULL, "\"field\":\"limit\"");
+    EXPECT(400, "GET", "/call-logs?limit=101", NULL, "\"field\":\"limit\"");
+    EXPECT(400, "GET", "/call-logs?limit=x", NULL, "\"field\":\"limit\"");
+}
+
+static void drains_and_ends(void **state)
+{
+    (void)state;
+    kill(getpid(), SIGTERM);
+    for (int i = 0; i < 50 && (request("GET", "/health/ready", NULL), status() != 503); i++)
+        usleep(2000);
+    EXPECT(503, "GET", "/health/ready", NULL, "\"status\":\"draining\"");
+    EXPECT(200, "GET", "/health", NULL, "\"ok\"");
+    EXPECT(503, "POST", "/calls", CALL("{\"peer\":\"127.0.0.1:4000\",\"codec\":\"PCMU\"}"),
+           "\"draining\"");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tells_its_health),
+        cmocka_unit_test(tells_who_does_not_answer),
+        cmocka_unit_test(mints_tokens_that_are_used_once),
+        cmocka_unit_test(places_and_ends_calls),
+        cmocka_unit_test(shows_call_logs),
+        cmocka_unit_test(drains_and_ends),
+    };
+    return cmocka_run_group_tests(tests, start_all, end_all);
+}

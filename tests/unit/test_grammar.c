@@ -1,0 +1,138 @@
+/* Speech grammars: what they accept, what they sample, and what is refused with its line. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+/* cmocka needs the above first */
+#include <cmocka.h>
+
+#include "provider/grammar.h"
+#include "provider/ngram.h"
+
+static const char text[] = "#JSGF V1.0;\ngrammar g;\n// a comment\n"
+                           "public <s> = [hello] (/9/ <ask> | /1/ good bye) {tag};\n"
+                           "<ask> = book a (visit | Slot) [on <day>];\n<day> = monday | tuesday;\n";
+
+static struct grammar *parse(const char *from)
+{
+    struct grammar *g;
+    char why[200] = "";
+    int err = grammar_parse(slice_str(from), "g", &g, why, sizeof(why));
+    if (err)
+        print_message("%s\n", why);
+    assert_int_equal(err, 0);
+    return g;
+}
+
+static bool accepts(const struct grammar *g, const char *sentence)
+{
+    void *scratch = malloc(grammar_scratch_bytes(g));
+    bool whole = grammar_accepts(g, slice_str(sentence), scratch);
+    free(scratch);
+    return whole;
+}
+
+static void accepts_whole_sentences(void **state)
+{
+    (void)state;
+    struct grammar *g = parse(text);
+    assert_true(accepts(g, "hello book a visit on monday"));
+    assert_true(accepts(g, "book a slot"));
+    assert_true(accepts(g, "good bye"));
+    assert_false(accepts(g, "book a visit on"));
+    assert_false(accepts(g, "hello"));
+    assert_false(accepts(g, ""));
+    assert_false(accepts(g, "book a elephant"));
+    grammar_free(&g);
+}
+
+static void samples_are_sentences(void **state)
+{
+    (void)state;
+    struct grammar *g = parse(text);
+    struct rand r = {5};
+    int byes = 0;
+    for (int i = 0; i < 1000; i++) {
+        uint16_t words[GRAMMAR_SENTENCE_MAX];
+        char sentence[500] = "";
+        size_t count = grammar_sample(g, &r, words);
+        for (size_t k = 0; k < count; k++) {
+            strcat(sentence, grammar_word(g, words[k]));
+            strcat(sentence, " ");
+        }
+        assert_true(accepts(g, sentence));
+        byes += strstr(sentence, "bye") != NULL;
+    }
+    assert_in_range(byes, 60, 150); /* one in ten */
+    grammar_free(&g);
+}
+
+static const char *name_of(const void *g, size_t i)
+{
+    return grammar_word(g, i);
+}
+
+static char *model(double openness)
+{
+    char *out = NULL;
+    size_t size;
+    struct grammar *g = parse(text);
+    struct ngram *n = ngram_new(openness);
+    struct rand r = {1};
+    FILE *file = open_memstream(&out, &size);
+    for (int i = 0; i < 200; i++) {
+        uint16_t words[GRAMMAR_SENTENCE_MAX];
+        size_t count = grammar_sample(g, &r, words);
+        assert_int_equal(ngram_add(n, words, count), 0);
+    }
+    assert_int_equal(ngram_write(n, file, name_of, g, grammar_words(g)), 0);
+    fclose(file);
+    ngram_free(&n);
+    grammar_free(&g);
+    return out;
+}
+
+static void model_is_deterministic(void **state)
+{
+    (void)state;
+    char *a = model(1), *b = model(1), *c = model(4);
+    assert_string_equal(a, b);
+    assert_string_not_equal(a, c);
+    assert_non_null(strstr(a, "\\3-grams:"));
+    free(a);
+    free(b);
+    free(c);
+}
+
+static void bad_grammars_name_the_line(void **state)
+{
+    static const char *const bad[] = {"",
+                                      "#JSGF V1.0;\n<a> = x;\n",            /* no public rule */
+                                      "#JSGF V1.0;\npublic <a> = <b>;\n",   /* undefined */
+                                      "#JSGF V1.0;\npublic <a> = x <a>;\n", /* recursion */
+                                      "#JSGF V1.0;\npublic <a> = (x;\n",    /* brackets */
+                                      "#JSGF V1.0;\npublic <a> = x);\n",
+                                      "#JSGF V1.0;\npublic <a> = x\n", /* no end */
+                                      "#JSGF V1.0;\npublic <a\n",
+                                      "#JSGF V1.0;\npublic",
+                                      "#JSGF V1.0;\npublic <a> = x* ;\n", /* repetition */
+                                      "#JSGF V1.0;\npublic <a> = /-1/ x;\n",
+                                      "#JSGF V1.0;\npublic <a> = x /2/ y;\n",
+                                      "#JSGF V1.0;\npublic <a> = x; <a> = y;\n"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct grammar *g;
+        char why[200] = "";
+        assert_int_equal(grammar_parse(slice_str(bad[i]), "g", &g, why, sizeof(why)), -22);
+        assert_null(g);
+        assert_int_equal(strncmp(why, "g:", 2), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(accepts_whole_sentences), cmocka_unit_test(samples_are_sentences),
+        cmocka_unit_test(model_is_deterministic), cmocka_unit_test(bad_grammars_name_the_line)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

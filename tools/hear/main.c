@@ -1,0 +1,336 @@
+/* sidetone-hear: how well does an agent understand its callers? Speaks every sentence of a TSV file
+ * in several voices through a telephone line, lets the agent's recogniser and rules hear it, and
+ * counts the sentences whose intent and slots are right. */
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "provider/provider.h"
+#include "tools/say/caller.h"
+
+#define LINE_MAX_BYTES 2048
+#define UP_TAPS        32
+#define FRAME          160 /* 20 ms at 8 kHz */
+
+static const char usage[] =
+    "usage: sidetone-hear --agent-dir DIR --data-dir DIR [--voices rms,awb,kal16,kal]\n"
+    "                     [--noise-db 20] [--set key=value]... [--text-only] [-v] FILE.tsv...\n";
+
+struct options {
+    const char *folder, *data_dir;
+    char voices[100];
+    double noise_db;
+    bool text_only, verbose;
+    struct provider_setting settings[16];
+    size_t setting_count;
+};
+
+struct heard {
+    struct options *o;
+    struct provider_config stt_config, llm_config;
+    const struct provider_ops *stt, *llm;
+    void *session, *worker;
+    struct job_port port;
+    char final[LINE_MAX_BYTES];
+    bool complete;
+    uint32_t epoch;
+    int64_t audio_ns, cpu_ns, final_ns_sum, final_ns_max;
+    unsigned finals;
+};
+
+static struct intents scratch;
+
+static int64_t cpu_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+static bool port_emit(struct job_port *port, uint32_t tag, struct slice bytes)
+{
+    struct heard *h = container_of(port, struct heard, port);
+    static struct intents out;
+    uint64_t state[8] = {0};
+    struct provider_input in = {
+        .kind = INPUT_JOB, .flag = tag, .data = bytes, .config = &h->stt_config};
+    intents_init(&out);
+    h->stt->step(state, &in, 0, &out);
+    for (size_t i = 0; i < out.count; i++) {
+        if (out.list[i].event == EVENT_FINAL)
+            slice_cstr(out.list[i].text, h->final, sizeof(h->final));
+        if (out.list[i].event == EVENT_PARTIAL)
+            h->complete = out.list[i].flag & EVENT_COMPLETE;
+    }
+    return true;
+}
+
+static bool port_cancelled(struct job_port *port)
+{
+    (void)port;
+    return false;
+}
+
+static void stt_input(struct heard *h, void *state, enum provider_input_kind kind,
+                      struct slice data)
+{
+    struct provider_input in = {
+        .kind = kind, .epoch = h->epoch, .data = data, .config = &h->stt_config};
+    intents_init(&scratch);
+    h->stt->step(state, &in, 0, &scratch);
+    for (size_t i = 0; i < scratch.count; i++)
+        if (scratch.list[i].kind == INTENT_JOB)
+            h->stt->job_run(h->session, scratch.list[i].flag, scratch.list[i].body, &h->port);
+}
+
+/* 8 to 16 kHz: sinc under a Hamming window between the samples. */
+static void frame_double(const int16_t *pcm, size_t count, size_t from, int16_t *out)
+{
+    for (size_t i = 0; i < FRAME; i++) {
+        double sum = 0;
+        for (int k = -UP_TAPS / 2 + 1; k <= UP_TAPS / 2; k++) {
+            ptrdiff_t at = (ptrdiff_t)(from + i) + k;
+            double t = 0.5 - k;
+            if (at >= 0 && (size_t)at < count)
+                sum += pcm[at] * sin(M_PI * t) / (M_PI * t) *
+                       (0.54 + 0.46 * cos(2 * M_PI * t / UP_TAPS));
+        }
+        out[2 * i] = from + i < count ? pcm[from + i] : 0;
+        out[2 * i + 1] = (int16_t)fmax(-32768, fmin(32767, sum));
+    }
+}
+
+/* The sentence as the product hears it: 350 ms before the voice to 450 ms behind it. */
+static void hear(struct heard *h, const struct caller_audio *a)
+{
+    uint64_t state[8] = {0};
+    size_t from = a->first > 2800 ? a->first - 2800 : 0;
+    size_t to = a->last + 3600 < a->count ? a->last + 3600 : a->count;
+    int16_t frame[2 * FRAME];
+    h->final[0] = '\0';
+    h->complete = false;
+    h->epoch++;
+    int64_t start = cpu_now();
+    for (size_t at = from; at < to; at += FRAME) {
+        frame_double(a->pcm, a->count, at, frame);
+        stt_input(h, state, INPUT_AUDIO, slice_of(frame, sizeof(frame)));
+        h->audio_ns += MS(20);
+    }
+    int64_t finish = cpu_now();
+    stt_input(h, state, INPUT_FINISH, SLICE_NONE);
+    int64_t end = cpu_now();
+    h->cpu_ns += end - start;
+    h->final_ns_sum += end - finish;
+    h->final_ns_max = end - finish > h->final_ns_max ? end - finish : h->final_ns_max;
+    h->finals++;
+}
+
+static void llm_turn(struct heard *h, void *state, const char *text, char *understood, size_t size)
+{
+    struct provider_turn turn = {.kind = TURN_HEARD, .text = slice_str(text), .confidence = 100};
+    struct provider_input in = {
+        .kind = INPUT_TURN, .epoch = ++h->epoch, .config = &h->llm_config, .turn = &turn};
+    intents_init(&scratch);
+    h->llm->step(state, &in, 0, &scratch);
+    for (size_t i = 0; i < scratch.count; i++)
+        if (scratch.list[i].event == EVENT_UNDERSTOOD)
+            slice_cstr(scratch.list[i].text, understood, size);
+    in.kind = INPUT_COMMIT;
+    h->llm->step(state, &in, 0, &scratch);
+}
+
+/* Brings a fresh dialogue to where the agent asks for `context`. */
+static void context_enter(struct heard *h, void *state, const char *context)
+{
+    char ignored[LINE_MAX_BYTES];
+    const char *lead = NULL;
+    if (strstr(context, "confirm"))
+        lead = "book an appointment on monday at nine my name is carter";
+    else if (strstr(context, "name"))
+        lead = "book an appointment on monday at nine";
+    else if (strstr(context, "time"))
+        lead = "book an appointment on monday";
+    else if (strstr(context, "day"))
+        lead = "book an appointment";
+    if (lead)
+        llm_turn(h, state, lead, ignored, sizeof(ignored));
+}
+
+struct score {
+    unsigned count, intent, both, words, complete;
+};
+
+/* Are intent and slots those meant? Slots are compared without spaces, keys in the slots' order. */
+static bool json_same(const char *meant_intent, const char *meant_slots, const char *got,
+                      bool *intent_same)
+{
+    char wanted[LINE_MAX_BYTES];
+    size_t len =
+        (size_t)snprintf(wanted, sizeof(wanted), "{\"intent\":\"%s\",\"slots\":", meant_intent);
+    *intent_same = strncmp(got, wanted, len) == 0;
+    for (const char *c = meant_slots; *c && len + 2 < sizeof(wanted); c++)
+        if (*c != ' ')
+            wanted[len++] = *c;
+    wanted[len++] = '}';
+    wanted[len] = '\0';
+    return strcmp(got, wanted) == 0;
+}
+
+static void sentence_run(struct heard *h, const char *voice, uint64_t seed, char *column[4],
+                         struct score *score)
+{
+    void *state = calloc(1, h->llm->state_bytes);
+    char understood[LINE_MAX_BYTES] = "";
+    bool intent_same;
+    struct caller_request q = {voice, column[2], h->o->noise_db, 1.0, seed, 400, 600};
+    struct caller_audio a;
+    if (h->o->text_only) {
+        snprintf(h->final, sizeof(h->final), "%s", column[2]);
+    } else if (!caller_speak(&q, &a)) {
+        hear(h, &a);
+        free(a.pcm);
+    }
+    context_enter(h, state, column[3]);
+    llm_turn(h, state, h->final, understood, sizeof(understood));
+    bool both = json_same(column[0], column[1], understood, &intent_same);
+    score->count++;
+    score->intent += intent_same;
+    score->both += both;
+    score->complete += h->complete;
+    score->words += strcmp(h->final, column[2]) == 0;
+    if (h->o->verbose && !both)
+        printf("%-5s %s | %s | heard: %s | %s %s\n", voice, column[2], understood, h->final,
+               column[0], column[1]);
+    free(state);
+}
+
+static void session_fresh(struct heard *h)
+{
+    char why[500];
+    h->stt->job_close(h->session, &h->port);
+    memset(h->session, 0, h->stt->session_bytes);
+    if (h->stt->job_open(h->session, &h->stt_config, &h->port, why, sizeof(why)))
+        abort();
+}
+
+static void file_run(struct heard *h, const char *path)
+{
+    char line[LINE_MAX_BYTES], voices[100], *rest;
+    snprintf(voices, sizeof(voices), "%s", h->o->voices);
+    struct score all = {0};
+    for (char *voice = strtok_r(voices, ",", &rest); voice; voice = strtok_r(NULL, ",", &rest)) {
+        struct score score = {0};
+        FILE *file = fopen(path, "re");
+        uint64_t seed = 1;
+        session_fresh(h); /* another caller, another call */
+        for (; file && fgets(line, sizeof(line), file); seed++) {
+            char *column[4] = {"", "", "", ""}, *left = line;
+            line[strcspn(line, "\r\n")] = '\0';
+            for (int i = 0; i < 4 && left; i++)
+                column[i] = strsep(&left, "\t");
+            if (line[0] != '#' && column[2][0] && strcmp(column[0], "intent") != 0)
+                sentence_run(h, voice, seed, column, &score);
+        }
+        if (file)
+            fclose(file);
+        printf("%s %s: %u sentences, intent %.1f %%, intent+slots %.1f %%, all words %.1f %%, "
+               "complete %.1f %%\n",
+               path, voice, score.count, 100.0 * score.intent / score.count,
+               100.0 * score.both / score.count, 100.0 * score.words / score.count,
+               100.0 * score.complete / score.count);
+        all.count += score.count;
+        all.both += score.both;
+    }
+    printf("%s ALL: intent+slots %.1f %% of %u\n", path, 100.0 * all.both / all.count, all.count);
+}
+
+static bool options_read(int argc, char **argv, struct options *o)
+{
+    static const struct option names[] = {{"agent-dir", 1, 0, 'a'},
+                                          {"data-dir", 1, 0, 'd'},
+                                          {"voices", 1, 0, 'o'},
+                                          {"noise-db", 1, 0, 'n'},
+                                          {"set", 1, 0, 's'},
+                                          {"text-only", 0, 0, 't'},
+                                          {0}};
+    for (int c; (c = getopt_long(argc, argv, "v", names, NULL)) != -1;) {
+        char *equals = optarg ? strchr(optarg, '=') : NULL;
+        if (c == 'a')
+            o->folder = optarg;
+        else if (c == 'd')
+            o->data_dir = optarg;
+        else if (c == 'o')
+            snprintf(o->voices, sizeof(o->voices), "%s", optarg);
+        else if (c == 'n')
+            o->noise_db = atof(optarg);
+        else if (c == 't')
+            o->text_only = true;
+        else if (c == 'v')
+            o->verbose = true;
+        else if (c == 's' && equals && o->setting_count < ARRAY_LEN(o->settings)) {
+            *equals = '\0';
+            o->settings[o->setting_count++] = (struct provider_setting){optarg, equals + 1};
+        } else
+            return false;
+    }
+    return o->folder && o->data_dir && optind < argc;
+}
+
+static int heard_open(struct heard *h)
+{
+    char why[500] = "";
+    h->stt = provider_find(PROVIDER_STT, "pocketsphinx");
+    h->llm = provider_find(PROVIDER_LLM, "rules");
+    h->stt_config = (struct provider_config){.agent = "clinic",
+                                             .language = "en",
+                                             .folder = h->o->folder,
+                                             .data_dir = h->o->data_dir,
+                                             .settings = h->o->settings,
+                                             .setting_count = h->o->setting_count};
+    h->llm_config = h->stt_config;
+    h->port = (struct job_port){port_emit, &h->worker, port_cancelled};
+    h->session = calloc(1, h->stt->session_bytes);
+    int64_t start = cpu_now();
+    int err = h->stt->load(&h->stt_config, &h->stt_config.loaded, why, sizeof(why));
+    int64_t loaded = cpu_now();
+    if (!err)
+        err = h->llm->load(&h->llm_config, &h->llm_config.loaded, why, sizeof(why));
+    if (!err)
+        err = h->stt->job_open(h->session, &h->stt_config, &h->port, why, sizeof(why));
+    if (err)
+        fprintf(stderr, "sidetone-hear: %s\n", why);
+    else
+        printf("load %lld ms, first decoder %lld ms\n", (long long)ns_to_ms(loaded - start),
+               (long long)ns_to_ms(cpu_now() - loaded));
+    return err;
+}
+
+int main(int argc, char **argv)
+{
+    static struct options o = {.voices = "rms,awb,kal16,kal",
+                               .noise_db = 20,
+                               .settings = {{"grammar", "clinic.gram"}, {"rules", "clinic.rules"}},
+                               .setting_count = 2};
+    static struct heard h = {.o = &o};
+    if (!options_read(argc, argv, &o)) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    if (heard_open(&h))
+        return 1;
+    for (int i = optind; i < argc; i++)
+        file_run(&h, argv[i]);
+    if (h.finals)
+        printf("recognition: %.1f %% of a core while listening; final %.2f ms mean, %.2f ms max\n",
+               100.0 * (double)h.cpu_ns / (double)h.audio_ns,
+               (double)h.final_ns_sum / h.finals / 1e6, (double)h.final_ns_max / 1e6);
+    h.stt->job_close(h.session, &h.port);
+    h.stt->worker_close(h.worker);
+    h.stt->unload(h.stt_config.loaded);
+    h.llm->unload(h.llm_config.loaded);
+    free(h.session);
+    return 0;
+}
