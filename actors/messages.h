@@ -197,6 +197,7 @@ struct leg_peers_msg {
 struct leg_up_msg {
     int64_t start_ns; /* sample 0 of the leg's clock */
     uint32_t rate_hz;
+    struct address local; /* of a leg with a socket of its own; family 0 otherwise */
 };
 
 struct leg_speech_msg {

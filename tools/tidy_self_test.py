@@ -29,6 +29,13 @@ CLEAN = {
     "docs/packet.md": "# Packet\n\n1. `media/rtp.c:rtp_parse` reads it\n\n[up](architecture.md)\n",
     "README.md": "# Name\n\n## Two words!\n\n[page](docs/architecture.md#architecture) "
                  "[here](#two-words) [folder](docs) [far](https://example.org/x)\n",
+    "docs/limits.md": "# Limits\n\n| limit | value |\n|---|---|\n"
+                      "| `src/base/limits.h:RING_BYTES` | 16,384 |\n"
+                      "| `src/base/limits.h:WAIT_NS` | 5 s |\n"
+                      "| `src/base/limits.h:LOG_BYTES` | 4,194,304 |\n",
+    "src/base/limits.h": HEAD % ("#define RING_BYTES 16384 /* full: wait */\n"
+                                 "#define WAIT_NS SECONDS(5)\n"
+                                 "#define LOG_BYTES (4 * 1024 * 1024)\n"),
     "src/base/bytes.h": HEAD % "int bytes_len(int a);\n",
     "src/base/place.h": PLACE,
     "src/base/ring.c": '#include "base/bytes.h"\n#include <stdatomic.h>\n\n'
@@ -142,6 +149,16 @@ CASES = [
     ("packet", "docs/packet.md", 3, {"docs/packet.md": "# P\n\n`media/gone.c:rtp_parse`\n"}),
     ("packet", "docs/packet.md", 1, {"docs/packet.md": "# P\n"}),
     ("packet", "docs/packet.md", 1, {"docs/packet.md": None}),
+    ("limit", "docs/limits.md", 5, {
+        "src/base/limits.h": CLEAN["src/base/limits.h"].replace("16384", "16385")}),
+    ("limit", "docs/limits.md", 6, {
+        "src/base/limits.h": CLEAN["src/base/limits.h"].replace("SECONDS", "MS")}),
+    ("limit", "docs/limits.md", 7, {
+        "src/base/limits.h": CLEAN["src/base/limits.h"].replace("LOG_BYTES", "LOG_RING")}),
+    ("limit", "src/base/limits.h", 9, {
+        "src/base/limits.h": CLEAN["src/base/limits.h"].replace(
+            "\n\n#endif", "\n#define NEW_MAX 9\n#endif")}),
+    ("limit", "src/base/limits.h", 6, {"docs/limits.md": "# Limits\n"}),
     ("link", "README.md", 1, {"README.md": "[x](docs/gone.md)\n"}),
     ("link", "README.md", 2, {"README.md": "\n[x](docs/architecture.md#nothing)\n"}),
     ("link", "docs/packet.md", 3, {

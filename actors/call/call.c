@@ -47,6 +47,7 @@ struct call {
     bool goes_on;        /* the next utterance goes on with `heard` */
     bool interrupting;   /* the present utterance cut the agent off */
     uint32_t failures;
+    char line[72];          /* what the leg failed of: the call's own reason */
     uint32_t tools_pending; /* called by this reply and not done */
     struct reply reply;
     uint32_t heard_len;
@@ -278,6 +279,21 @@ static void turn_event(struct call *c, struct turn_event e)
 
 /* ---- what the leg says ---- */
 
+/* Whoever asked for this call learns what became of it, once. */
+static void tell_asker(struct call *c, int err, const struct address *local)
+{
+    struct call_placed_msg body = {.err = err, .cookie = c->args.cookie};
+
+    if (actor_id_none(c->args.asker))
+        return;
+    if (local)
+        body.local = *local;
+    memcpy(body.call_id, c->args.call_id, sizeof(body.call_id));
+    actor_send_body(&c->actor, c->args.asker, CALL_PLACED, IF_FULL_DROP, FRAME_NONE, &body,
+                    sizeof(body));
+    c->args.asker = ACTOR_NOBODY;
+}
+
 static void on_leg_up(struct call *c, const struct msg *m)
 {
     const struct agent *agent = c->bundle->agent;
@@ -285,6 +301,7 @@ static void on_leg_up(struct call *c, const struct msg *m)
     c->cdr.start_ns = msg_body(m, leg_up_msg)->start_ns;
     c->phase = TALKING;
     c->leg = m->from;
+    tell_asker(c, 0, &msg_body(m, leg_up_msg)->local);
     turn_init(&c->turn, &c->bundle->rules, now_of(c));
     if (agent->call_timeout_seconds > 0)
         actor_timer_set(&c->actor, &c->limit_timer, LIMIT_TAG,
@@ -610,6 +627,7 @@ static void stop(struct call *c)
     actor_timer_cancel(&c->actor, &c->turn_timer);
     actor_timer_cancel(&c->actor, &c->keys_timer);
     actor_timer_cancel(&c->actor, &c->limit_timer);
+    tell_asker(c, c->actor.reason.err ? c->actor.reason.err : ECANCELED, NULL); /* never came up */
     if (!c->actor.child)
         finish(c);
 }
@@ -630,8 +648,10 @@ static void on_child_ended(struct call *c, const struct child_ended_msg *m)
         log_error("call", &c->about, "the recording stopped: %s", m->what);
         return;
     }
-    if (m->role == ROLE_LEG)
-        reason.what = m->err ? "the caller's line failed" : "the caller hung up";
+    if (m->role == ROLE_LEG) {
+        snprintf(c->line, sizeof(c->line), "%s", m->what);
+        reason.what = m->err ? c->line : "the caller hung up";
+    }
     log_info("call", &c->about, "the %s ended: %s", m->role == ROLE_LEG ? "leg" : "provider",
              m->what);
     actor_stop_self(&c->actor, reason);

@@ -308,7 +308,8 @@ static void meet_peers(struct leg *leg, const struct msg *m)
     leg->peers = *msg_body(m, leg_peers_msg);
     leg->call = m->from;
     set_up_hearing(leg);
-    struct leg_up_msg body = {.start_ns = leg->start_ns, .rate_hz = leg->rate_hz};
+    struct leg_up_msg body = {
+        .start_ns = leg->start_ns, .rate_hz = leg->rate_hz, .local = leg->local};
     tell_call(leg, LEG_UP, &body, sizeof(body));
     actor_slot_join(leg->actor, shard_emptiest_slot(leg->actor->shard));
 }

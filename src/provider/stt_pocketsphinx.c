@@ -121,9 +121,10 @@ struct session {
     char heard[TURN_TEXT_BYTES_MAX];
 };
 
-/* Measured on telephone speech at 20 dB: the engine's own noise and silence removal cost 3-5 % of
- * the sentences (the voice detector has already cut the silence away); the second pass would gain
- * no more than the best path through the first one's lattice, for 65 ms instead of 8 at the end. */
+/* Measured on 124 telephone sentences at 20 dB (2 voices, so +-3 %): the engine's noise removal
+ * cost about 5 % of them and its silence removal 2 %, which the voice detector does anyway. The
+ * best path through the lattice gained 2 % for 6 ms at the end; a second pass took 65 ms and gained
+ * nothing. */
 static cmd_ln_t *decoder_config(const struct sphinx_model *m)
 {
     char dict[40], lm[40], weight[24];

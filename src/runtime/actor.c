@@ -46,7 +46,7 @@ static struct slab *slab_of(struct shard *shard, const struct actor_type *type)
     for (size_t i = 0; i < shard->setup.type_count; i++)
         if (shard->slabs[i].type == type)
             return &shard->slabs[i];
-    assert(!"actor type unknown to this shard");
+    assert(false && "actor type unknown to this shard");
     return NULL;
 }
 

@@ -15,6 +15,7 @@
 #define CALL_MAX_NS  SECONDS(120)
 #define EAR_SECONDS  120
 #define LOG_WAIT_NS  SECONDS(5) /* for the call's log to be written */
+#define LISTEN_NS    SECONDS(2)
 #define TARGET_BYTES 4096
 
 static const char help[] =
@@ -110,7 +111,12 @@ static int dial_twilio(struct runner *r)
         return -1;
     snprintf(r->target, sizeof(r->target), "%s%s/%s", r->server.media.target, r->script.agent,
              token);
-    return socket_connect(&r->server.media, SECONDS(5), r->why);
+    int fd;
+    int64_t until_ns = socket_now_ns() + LISTEN_NS;
+    while ((fd = socket_connect(&r->server.media, SECONDS(5), r->why)) == -ECONNREFUSED &&
+           socket_now_ns() < until_ns)
+        usleep(10000); /* the API may answer a moment before the media port listens */
+    return fd;
 }
 
 static int dial_rtp(struct runner *r)
@@ -210,7 +216,7 @@ static int check_expect(struct runner *r, const struct json_doc *doc, const stru
     if (turn < 0 || json_text_of(doc, path, value, sizeof(value)) < 0)
         snprintf(r->why, sizeof(r->why), "line %u: the call's log has no such thing", e->line);
     else if (!slice_equal(slice_str(value), e->text))
-        snprintf(r->why, sizeof(r->why), "line %u: it is \"%s\"", e->line, value);
+        snprintf(r->why, sizeof(r->why), "line %u: it is \"%.1000s\"", e->line, value);
     else
         return 0;
     return -1;

@@ -262,8 +262,8 @@ def user_turns(log):
 def match_turns(steps, call, log):
     """Which of the server's turns belongs to which step: by time, keys in their order. Everything
     is measured from the beginning of the call on both sides."""
-    spoken = [t for t in user_turns(log) if not t.get("dtmf")]
-    keyed = [t for t in user_turns(log) if t.get("dtmf")]
+    keyed = [t for t in user_turns(log) if t.get("dtmf") and t["heard"].strip("0123456789*#") == ""]
+    spoken = [t for t in user_turns(log) if t not in keyed]
     matched = [None] * len(steps)
     for i, step in enumerate(steps):
         if i >= len(call["turns"]):
