@@ -12,21 +12,23 @@ CALL_S = 180
 
 
 def sentence(text, voice="rms", seed=1, noise_db=20):
-    """Path of the WAV of a sentence as a telephone carries it; made once per build."""
+    """A sentence as a telephone carries it, made once per build: (path of the WAV, number of its last
+    voiced sample, as it was before the noise)."""
     key = hashlib.sha256(f"{text}|{voice}|{seed}|{noise_db}".encode()).hexdigest()[:16]
     path = os.path.join(BUILD, "live", f"{key}.wav")
-    if not os.path.exists(path):
+    facts = f"{path}.json"
+    if not os.path.exists(facts):
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        whole = f"{path}.{os.getpid()}"
-        subprocess.run([program("sidetone-say"), "--voice", voice, "--text", text, "--out", whole,
-                        "--seed", str(seed), "--noise-db", str(noise_db)],
-                       check=True, stdout=subprocess.DEVNULL)
-        os.rename(whole, path)
-    return path
-
-
-def say(text, **more):
-    return ["--say", sentence(text, **more)]
+        mine = f"{path}.{os.getpid()}"
+        made = subprocess.run([program("sidetone-say"), "--voice", voice, "--text", text, "--out",
+                               mine, "--seed", str(seed), "--noise-db", str(noise_db)],
+                              check=True, stdout=subprocess.PIPE)
+        os.rename(mine, path)
+        with open(f"{mine}.json", "wb") as file:
+            file.write(made.stdout)
+        os.rename(f"{mine}.json", facts)
+    with open(facts, encoding="utf-8") as file:
+        return path, json.load(file)["last_voiced"]
 
 
 class Call:
@@ -81,8 +83,21 @@ WHOLE_CALL = [
 
 
 def steps_of(call, barge_in=2):
-    """Options of sidetone-call for a list of (sentence, voice) and keys."""
-    steps = []
+    """Options of sidetone-call for a list of (sentence, voice) and keys; the `barge_in`-th sentence
+    interrupts."""
+    steps, spoken = [], 0
     for step in call:
-        steps += ["--dtmf", step] if isinstance(step, str) else say(step[0], voice=step[1])
-    return steps + ([f"--barge-in={barge_in}"] if barge_in else [])
+        if isinstance(step, str):
+            steps.append({"press": step, "meant": f"key {step}"})
+            continue
+        path, last = sentence(step[0], voice=step[1])
+        spoken += 1
+        steps.append({"say": path, "meant": step[0], "last_voiced_sample": last,
+                      "barge_in": spoken == barge_in})
+    text = json.dumps(steps)
+    path = os.path.join(BUILD, "live", hashlib.sha256(text.encode()).hexdigest()[:16] + ".plan")
+    mine = f"{path}.{os.getpid()}"
+    with open(mine, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.rename(mine, path)
+    return ["--plan", path]

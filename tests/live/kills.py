@@ -12,7 +12,7 @@ import tempfile
 import time
 
 from tests.live import wav
-from tests.live.caller import WHOLE_CALL, Call, say, steps_of
+from tests.live.caller import WHOLE_CALL, Call, steps_of
 from tests.live.result import Result
 from tests.live.server import Server, short_agent
 
@@ -130,7 +130,7 @@ def main():
         agent = short_agent(folder)
         with Server(folder, agent=agent) as server:
             server.start()
-            whole = Call(server, say("goodbye"), seed=0).finish()
+            whole = Call(server, steps_of([("goodbye", "rms")]), seed=0).finish()
             r.check(whole["status"] == "completed", f"the call before all kills: {whole}")
             kept = [keep(server, server.log_of_carrier_call(whole["call_id"]))]
             r.check(kept[0]["log"]["status"] == "completed", "its log is not completed")
