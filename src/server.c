@@ -255,7 +255,7 @@ static void *shard_main(void *context)
     t->err = make_shard(s, t->index, &shard);
     if (t->err) {
         log_error("server", NULL, "shard %u cannot be made: %s", t->index, strerror(-t->err));
-        control_host_shard_ended(s->control);
+        control_host_shard_ended(s->mesh, t->index, s->world.control_host);
         return NULL;
     }
     lane_map_set(shard, &s->lanes);
@@ -264,7 +264,7 @@ static void *shard_main(void *context)
     shard_finish(shard);
     shard_run(shard);
     shard_free(&shard);
-    control_host_shard_ended(s->control);
+    control_host_shard_ended(s->mesh, t->index, s->world.control_host);
     return NULL;
 }
 

@@ -47,6 +47,7 @@ struct call {
     bool goes_on;        /* the next utterance goes on with `heard` */
     bool interrupting;   /* the present utterance cut the agent off */
     uint32_t failures;
+    char line[72];          /* what the leg failed of: the call's own reason */
     uint32_t tools_pending; /* called by this reply and not done */
     struct reply reply;
     uint32_t heard_len;
@@ -647,8 +648,10 @@ static void on_child_ended(struct call *c, const struct child_ended_msg *m)
         log_error("call", &c->about, "the recording stopped: %s", m->what);
         return;
     }
-    if (m->role == ROLE_LEG)
-        reason.what = m->err ? "the caller's line failed" : "the caller hung up";
+    if (m->role == ROLE_LEG) {
+        snprintf(c->line, sizeof(c->line), "%s", m->what);
+        reason.what = m->err ? c->line : "the caller hung up";
+    }
     log_info("call", &c->about, "the %s ended: %s", m->role == ROLE_LEG ? "leg" : "provider",
              m->what);
     actor_stop_self(&c->actor, reason);

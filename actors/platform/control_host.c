@@ -2,8 +2,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,6 +11,7 @@
 #include "net/control.h"
 
 #define CONTROL_FRAMES_MAX 8192 /* trees of all shards, and logs on their way to a client */
+#define ENDED_RETRY_MS     1
 #define REQUEST_HEADER_S   5
 #define REQUEST_IDLE_S     10
 #define REQUEST_ANSWER_S   30
@@ -21,7 +22,6 @@ struct control_host {
     struct control_world world;
     struct control *control;
     struct shard *shard;
-    atomic_uint shards_ended;
 };
 
 static void tell(struct actor *a, uint16_t type)
@@ -52,21 +52,17 @@ static void on_signal(void *context, int number)
         begin_drain(host);
 }
 
-static void on_wake(void *context)
+void control_host_shard_ended(struct mesh *mesh, uint32_t index, uint32_t control_host)
 {
-    struct control_host *host = context;
+    const struct actor_id keeper = {.shard = control_host & 0xFFu, .slot = 0, .generation = 1};
+    struct mailbox *box = mailbox_new(mesh, index, NULL, NULL);
+    struct msg m = msg_make(keeper, SHARD_ENDED, NULL, 0);
 
-    if (atomic_load(&host->shards_ended) < host->world.world->shards)
-        return;
-    actor_stop(host->shard, host->world.api->id, REASON(0, "the shards have ended"));
-    actor_stop(host->shard, host->world.keeper->id, REASON(0, "the shards have ended"));
-    shard_finish(host->shard);
-}
-
-void control_host_shard_ended(struct control_host *host)
-{
-    atomic_fetch_add(&host->shards_ended, 1);
-    control_wake(host->control);
+    m.from.shard = index & 0xFFu;
+    /* The thread has nothing else to do: it may wait for room. */
+    while (mailbox_push_bytes(box, &m, SLICE_NONE) == -EAGAIN)
+        poll(NULL, 0, ENDED_RETRY_MS);
+    mailbox_free(&box);
 }
 
 static int make_shard(struct control_host *host, const struct control_host_setup *setup)
@@ -123,8 +119,7 @@ int control_host_new(const struct control_host_setup *setup, struct control_host
         abort();
     host->world = (struct control_world){
         .world = setup->world, .agents = setup->agents, .token_key = setup->token_key};
-    const struct control_setup control = {
-        .on_signal = on_signal, .on_wake = on_wake, .context = host};
+    const struct control_setup control = {.on_signal = on_signal, .context = host};
     err = control_new(&control, &host->control);
     if (!err)
         err = make_server(host, setup->world->config, why, why_bytes);

@@ -34,6 +34,7 @@ static inline struct actor_id switchboard_of(uint32_t shard)
 /* What the control thread tells its actors. */
 enum control_message {
     KEEPER_RELOAD = 200, /* read every agent file again */
+    SHARD_ENDED,         /* to the keeper: one shard runs no more */
     API_REQUEST,         /* api_request_msg */
     API_DRAIN,           /* the time to drain has begun, or is over */
 };
@@ -64,8 +65,9 @@ struct address control_host_local(const struct control_host *host);
 /* Until SIGTERM or SIGINT came, the shards have drained and every one has said that it ended. A
  * second signal ends the draining. SIGHUP reads the agents again. */
 void control_host_run(struct control_host *host);
-/* Any thread: one shard has ended. */
-void control_host_shard_ended(struct control_host *host);
+/* On a shard's own thread, after shard_free() or where no shard could be made: tells the control
+ * thread that shard `index` runs no more. */
+void control_host_shard_ended(struct mesh *mesh, uint32_t index, uint32_t control_host);
 void control_host_free(struct control_host **host);
 
 #endif

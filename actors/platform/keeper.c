@@ -23,6 +23,7 @@ struct keeper {
     struct actor_timer timer;
     struct version versions[AGENT_VERSIONS_MAX];
     bool waiting; /* some version has shards to be told */
+    uint32_t shards_ended;
 };
 
 static uint64_t all_shards(const struct keeper *k)
@@ -140,6 +141,18 @@ static void start(struct keeper *k)
     actor_timer_set(&k->actor, &k->timer, LOOK_TAG, shard_now(k->actor.shard) + LOOK_NS);
 }
 
+/* When the last shard has gone, nothing is left to be done here. */
+static void on_shard_ended(struct keeper *k)
+{
+    struct control_world *world = control_world_of(&k->actor);
+
+    if (++k->shards_ended < world->world->shards)
+        return;
+    actor_stop(k->actor.shard, world->api->id, REASON(0, "the shards have ended"));
+    actor_stop_self(&k->actor, REASON(0, "the shards have ended"));
+    shard_finish(k->actor.shard);
+}
+
 static void keeper_handle(struct actor *a, const struct msg *m)
 {
     struct keeper *k = container_of(a, struct keeper, actor);
@@ -157,6 +170,9 @@ static void keeper_handle(struct actor *a, const struct msg *m)
         break;
     case KEEPER_RELOAD:
         look(k, true);
+        break;
+    case SHARD_ENDED:
+        on_shard_ended(k);
         break;
     case AGENT_RELEASED:
         on_released(k, msg_body(m, agent_offer_msg)->agent, m->from.shard);

@@ -54,12 +54,15 @@ static struct store_place *store_place_new(void)
     return place;
 }
 
-void store_program_memory_close(void *memory)
+static void store_place_free(struct store_place *place)
 {
-    struct store_place *place = memory;
-
     store_close(&place->store);
     free(place);
+}
+
+void store_program_memory_close(void *memory)
+{
+    store_place_free(memory);
 }
 
 /* The worker's store; opened by its first job, and tried again by the next one after a failure. */
@@ -167,6 +170,8 @@ static int call_log(struct store_place *place, struct slice bytes, struct lane_j
     if (slice_cstr(bytes, id, sizeof(id)))
         return -ENOENT;
     int err = store_get(place->store, STORE_TENANT, "call_logs", id, emit_one, &e);
+    if (err == -EINVAL)
+        return -ENOENT; /* what cannot be an id names nothing */
     return err ? err : e.err;
 }
 

@@ -108,6 +108,13 @@ static bool has_room(struct ring *r, uint64_t need)
     return r->size - (r->tail_own - r->head_seen) >= need;
 }
 
+/* Half the ring at most: then even the worst skip leaves room in an empty ring, and a push that is
+ * refused now succeeds once the consumer has caught up. */
+bool ring_fits(const struct ring *r, size_t len_bytes)
+{
+    return len_bytes <= r->size / 2 && record_bytes(len_bytes) <= r->size / 2;
+}
+
 bool ring_push(struct ring *r, struct slice a, struct slice b)
 {
     /* Each by itself first: the sum of two hostile lengths could wrap. */
@@ -118,9 +125,7 @@ bool ring_push(struct ring *r, struct slice a, struct slice b)
     uint64_t end = left_before_end(r, r->tail_own);
     uint64_t skip = end < need ? end : 0;
 
-    /* Half the ring at most: then even the worst skip leaves room in an empty ring, and a push
-     * that is refused now succeeds once the consumer has caught up. */
-    if (need > r->size / 2 || !has_room(r, skip + need))
+    if (!ring_fits(r, len) || !has_room(r, skip + need))
         return false;
     if (skip) {
         memcpy(place(r, r->tail_own), &(uint64_t){SKIP}, HEADER_BYTES);

@@ -21,6 +21,8 @@ void ring_free(struct ring **r);
 /* Producer: one record made of two parts (b may be empty). false when it does not fit now; a record
  * that takes more than half the ring (8 bytes of header, then whole words) never fits. */
 MUST_USE bool ring_push(struct ring *r, struct slice a, struct slice b);
+/* Whether a record of so many bytes can ever fit. Either side. */
+bool ring_fits(const struct ring *r, size_t len_bytes);
 /* Consumer: the oldest record in place, valid until ring_pop; false when empty. */
 bool ring_peek(struct ring *r, struct slice *record);
 void ring_pop(struct ring *r); /* after a ring_peek that said true */

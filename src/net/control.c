@@ -23,17 +23,13 @@ struct control {
     uv_signal_t signals[ARRAY_LEN(control_signals)];
 };
 
-/* ---- what the loop tells ---- */
+/* ---- what the loop tells: it has turned, which is all that is needed ---- */
 
 static void on_wake(uv_async_t *handle)
 {
-    struct control *control = handle->data;
-
-    if (control->setup.on_wake)
-        control->setup.on_wake(control->setup.context);
+    (void)handle;
 }
 
-/* The loop has turned: that is all that is needed. */
 static void on_timer(uv_timer_t *handle)
 {
     (void)handle;
@@ -141,7 +137,6 @@ int control_new(const struct control_setup *setup, struct control **out)
     }
     signal(SIGPIPE, SIG_IGN); /* a peer that closes early is an error code, not an end */
     err = uv_async_init(&control->loop, &control->wake, on_wake);
-    control->wake.data = control;
     if (!err)
         err = uv_timer_init(&control->loop, &control->timer);
     if (!err && setup->on_signal)

@@ -19,8 +19,6 @@ struct control;
 struct control_setup {
     /* SIGTERM, SIGINT or SIGHUP has come; NULL: they keep what they did. */
     void (*on_signal)(void *context, int signal);
-    /* control_wake() was called, by a mailbox or by anybody else; may be NULL. */
-    void (*on_wake)(void *context);
     void *context;
 };
 

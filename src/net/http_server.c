@@ -72,15 +72,29 @@ static uint64_t exchange_id(const struct exchange *x)
     return (uint64_t)x->generation << 32 | (x->index + 1);
 }
 
-/* Whoever still names the request reaches nobody from now on. */
-static void exchange_forget(struct exchange *x)
+static void buffers_free(struct exchange *x)
 {
-    x->generation++;
     free(x->body);
     free(x->reply);
     x->body = NULL;
     x->reply = NULL;
     x->body_len = x->body_size = x->reply_len = x->reply_sent = 0;
+}
+
+static uint8_t *buffer_new(size_t bytes)
+{
+    uint8_t *at = malloc(bytes);
+
+    if (!at)
+        abort();
+    return at;
+}
+
+/* Whoever still names the request reaches nobody from now on. */
+static void exchange_forget(struct exchange *x)
+{
+    x->generation++;
+    buffers_free(x);
     x->ask = (struct http_ask){0};
     x->state = EXCHANGE_IDLE;
 }
@@ -150,9 +164,7 @@ static void exchange_reply(struct exchange *x, const struct http_answer *answer)
         x->last = true;
     head_len = reply_head(x, answer, head);
     body_len = x->head_only || answer->status == 204 ? 0 : answer->body.len;
-    x->reply = malloc(LWS_PRE + head_len + body_len);
-    if (!x->reply)
-        abort();
+    x->reply = buffer_new(LWS_PRE + head_len + body_len);
     memcpy(x->reply + LWS_PRE, head, head_len);
     if (body_len)
         memcpy(x->reply + LWS_PRE + head_len, answer->body.at, body_len);
@@ -174,6 +186,12 @@ bool http_server_reply(struct http_server *server, uint64_t id, const struct htt
     return true;
 }
 
+/* Of the JSON library. */
+static void text_free(char *text)
+{
+    free(text);
+}
+
 static void exchange_fail(struct exchange *x, uint16_t status, const char *code,
                           const char *message, const char *field, const char *headers)
 {
@@ -187,7 +205,7 @@ static void exchange_fail(struct exchange *x, uint16_t status, const char *code,
                                             .content_type = "application/json",
                                             .body = slice_str(text),
                                             .headers = headers});
-    free(text);
+    text_free(text);
     json_decref(doc);
 }
 
@@ -387,9 +405,7 @@ static int on_head(struct exchange *x, struct lws *wsi)
         hand_over(x);
         return 0;
     }
-    x->body = malloc(x->body_size);
-    if (!x->body)
-        abort();
+    x->body = buffer_new(x->body_size);
     x->state = EXCHANGE_BODY;
     return 0;
 }

@@ -128,6 +128,8 @@ static int push(struct mailbox *box, const struct msg *m, struct slice head, str
 
     if (!ring)
         return -ENXIO;
+    if (!ring_fits(ring, head.len + bytes.len))
+        return -EMSGSIZE;
     if (!ring_push(ring, head, bytes)) {
         box->dropped += m->live;
         return -EAGAIN;

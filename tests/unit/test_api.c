@@ -41,6 +41,7 @@ struct board {
     struct actor actor;
     bool mute;
     uint32_t calls;
+    uint32_t agent; /* the version offered last */
     struct actor_timer timer;
 };
 
@@ -63,8 +64,9 @@ static void board_place(struct board *b, const struct msg *m)
 static void board_tree(struct board *b, const struct msg *m)
 {
     char text[128];
-    int n = snprintf(text, sizeof(text), "{\"shard\":%u,\"calls\":%u,\"queue_depth\":0}",
-                     shard_index(b->actor.shard), b->calls);
+    int n =
+        snprintf(text, sizeof(text), "{\"shard\":%u,\"calls\":%u,\"queue_depth\":0,\"agent\":%u}",
+                 shard_index(b->actor.shard), b->calls, b->agent);
     struct tree_msg body = {.cookie = msg_body(m, tree_msg)->cookie};
 
     if (!b->mute)
@@ -85,6 +87,18 @@ static void board_hang_up(struct board *b, const struct msg *m)
                     sizeof(answer));
 }
 
+/* No call uses the version before it: it goes back at once. */
+static void board_offer(struct board *b, const struct msg *m)
+{
+    struct agent_offer_msg released = {.agent = b->agent};
+
+    b->agent = msg_body(m, agent_offer_msg)->agent;
+    assert_non_null(world.agents[b->agent]);
+    if (released.agent)
+        actor_send_body(&b->actor, m->from, AGENT_RELEASED, IF_FULL_DROP, FRAME_NONE, &released,
+                        sizeof(released));
+}
+
 static void board_handle(struct actor *a, const struct msg *m)
 {
     struct board *b = container_of(a, struct board, actor);
@@ -98,6 +112,9 @@ static void board_handle(struct actor *a, const struct msg *m)
         break;
     case CALL_HANG_UP:
         board_hang_up(b, m);
+        break;
+    case AGENT_OFFER:
+        board_offer(b, m);
         break;
     case DRAIN: /* a while in which the API still answers */
         if (!b->timer.owner)
@@ -138,7 +155,7 @@ static void *shard_thread(void *context)
     shard_finish(shard);
     shard_run(shard);
     shard_free(&shard);
-    control_host_shard_ended(host);
+    control_host_shard_ended(mesh, (uint32_t)(uintptr_t)context, SHARDS);
     return NULL;
 }
 
@@ -158,20 +175,26 @@ static void *worker_thread(void *context)
 
 /* ---- the whole, made and ended once ---- */
 
+static void write_agent(const char *greeting)
+{
+    FILE *file = fopen(agent_file, "w");
+
+    assert_non_null(file);
+    fprintf(file,
+            "name: The desk\nlanguage: en\ngreeting: %s\nprompt: Be kind.\n"
+            "stt: {provider: scripted}\nllm: {provider: scripted}\ntts: {provider: scripted}\n",
+            greeting);
+    fclose(file);
+}
+
 static struct agent_set *make_agents(void)
 {
     struct agent_set *set = NULL;
     const char *paths[] = {agent_file};
     char why[CONFIG_WHY_BYTES] = "";
-    FILE *file;
 
     snprintf(agent_file, sizeof(agent_file), "%s/desk.yaml", data_dir);
-    file = fopen(agent_file, "w");
-    assert_non_null(file);
-    fputs("name: The desk\nlanguage: en\ngreeting: Hello.\nprompt: Be kind.\n"
-          "stt: {provider: scripted}\nllm: {provider: scripted}\ntts: {provider: scripted}\n",
-          file);
-    fclose(file);
+    write_agent("Hello.");
     if (agent_set_new(paths, 1, yaml_env_process, &set, why, sizeof(why)))
         fail_msg("%s", why);
     return set;
@@ -232,6 +255,7 @@ static void close_memory(uint16_t program, void *memory)
 static int end_all(void **state)
 {
     char command[128];
+    int versions_left = 0;
 
     (void)state;
     for (size_t i = 0; i < SHARDS; i++)
@@ -242,7 +266,14 @@ static int end_all(void **state)
     pthread_join(threads[SHARDS], NULL);
     lane_worker_free(&worker, close_memory);
     mesh_free(&mesh);
+    for (size_t i = 0; i < AGENT_VERSIONS_MAX; i++) {
+        struct bundle *bundle = (struct bundle *)(uintptr_t)world.agents[i];
+        versions_left += bundle != NULL;
+        bundle_free(&bundle);
+    }
     agent_set_free(&agents);
+    if (versions_left != 1)
+        return -1; /* a version that nobody uses was kept */
     snprintf(command, sizeof(command), "rm -rf %s", data_dir);
     return system(command);
 }
@@ -409,6 +440,44 @@ static void shows_call_logs(void **state)
     EXPECT(400, "GET", "/call-logs?limit=x", NULL, "\"field\":\"limit\"");
 }
 
+/* Until both shards hold another version than `old`: which one. */
+static int64_t wait_for_version(int64_t old)
+{
+    for (int i = 0; i < 100; i++) {
+        const char *text = request("GET", "/actors", NULL);
+        struct json_doc doc = {0};
+        int64_t a = 0, b = 0;
+        assert_int_equal(json_read(&doc, slice_str(text), sizeof(got), NULL), 0);
+        assert_int_equal(json_int_of(&doc, "shards.0.agent", 0, 4096, &a), 0);
+        assert_int_equal(json_int_of(&doc, "shards.1.agent", 0, 4096, &b), 0);
+        json_free(&doc);
+        if (a == b && a != old)
+            return a;
+        usleep(10000);
+    }
+    fail_msg("no new version is offered");
+    return 0;
+}
+
+static void offers_new_versions_of_agents(void **state)
+{
+    int64_t first, second;
+
+    (void)state;
+    write_agent("Hello, it is me.");
+    kill(getpid(), SIGHUP);
+    first = wait_for_version(0);
+    write_agent("Good evening.");
+    kill(getpid(), SIGHUP);
+    second = wait_for_version(first);
+    assert_true(second != first);
+    write_agent("[not: a, text"); /* the version before it stays */
+    kill(getpid(), SIGHUP);
+    EXPECT(200, "GET", "/health", NULL, "ok");
+    EXPECT(200, "POST", "/media-tokens", "{\"agent\":\"desk\"}", "token");
+    assert_int_equal(wait_for_version(first), second);
+}
+
 static void drains_and_ends(void **state)
 {
     (void)state;
@@ -429,6 +498,7 @@ int main(void)
         cmocka_unit_test(mints_tokens_that_are_used_once),
         cmocka_unit_test(places_and_ends_calls),
         cmocka_unit_test(shows_call_logs),
+        cmocka_unit_test(offers_new_versions_of_agents),
         cmocka_unit_test(drains_and_ends),
     };
     return cmocka_run_group_tests(tests, start_all, end_all);

@@ -257,6 +257,10 @@ static void messages_cross_with_their_frames(void **state)
     shard_turn(a);
     shard_turn(b);
     assert_int_equal(to->counted, sent + 1);
+    /* What can never fit is refused at once and blocks nothing behind it. */
+    frame_ref huge = frame_chain(shard_pool(a), slice_of(text, 2000));
+    assert_false(actor_send_body(&from->actor, to->actor.id, MSG_COUNT, IF_FULL_DROP, huge,
+                                 &(struct count_msg){.n = 1}, sizeof(struct count_msg)));
     actor_stop(a, from->actor.id, REASON_NONE);
     actor_stop(b, to->actor.id, REASON_NONE);
     end_shard(&a);

@@ -114,5 +114,5 @@ int64_t ear_quiet(const struct ear *e)
 
 bool ear_empty(const struct ear *e)
 {
-    return e->played == e->pushed;
+    return e->pushed - e->played <= CALL_SAMPLES(EAR_REST_MS);
 }

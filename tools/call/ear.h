@@ -22,6 +22,7 @@
 #define CALL_SAMPLES(ms)   ((int64_t)(ms) * (CALL_RATE_HZ / 1000))
 #define EAR_WINDOW_SAMPLES 40  /* 5 ms */
 #define EAR_VOICED_LEVEL   100 /* of 32768: about -50 dB of full scale */
+#define EAR_REST_MS        60  /* a stream that goes on in silence never runs drier than this */
 #define EAR_GAP_MS         300
 #define EAR_MARKS_MAX      64  /* marks waiting to be played; beyond: the call ends */
 #define EAR_MARK_BYTES     128 /* longest mark name with its NUL; beyond: the call ends */
@@ -67,6 +68,7 @@ const char *ear_mark_due(struct ear *e);
 bool ear_audible(const struct ear *e);
 /* Samples since the last voiced one; since the beginning if there was none. */
 int64_t ear_quiet(const struct ear *e);
+/* Nothing that matters waits to be played. */
 bool ear_empty(const struct ear *e);
 
 #endif
