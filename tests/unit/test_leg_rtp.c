@@ -179,7 +179,7 @@ static void set_up_with(uint8_t payload_type, uint16_t first, uint16_t last)
 
     memset(&call, 0, sizeof(call));
     memset(&w, 0, sizeof(w));
-    strcpy(config.rtp_bind.host, "127.0.0.1");
+    memcpy(config.rtp_bind.host, "127.0.0.1", sizeof("127.0.0.1"));
     config.rtp_ports = (struct port_range){first, last};
     test_now_ns = SECONDS(1);
     w.payload_type = payload_type;
