@@ -189,7 +189,8 @@ static bool deaf(const struct turn *t)
 
 static uint32_t on_thinking(struct turn *t, const struct turn_event *e, int64_t now_ns)
 {
-    if (e->kind == ON_SPEECH && !deaf(t))
+    /* A sound beside the keys does not undo them: it counts once they have been answered. */
+    if (e->kind == ON_SPEECH && !deaf(t) && !t->keys)
         return take_back(t);
     if (e->kind == ON_HEARD && t->finishing)
         return heard(t, e->words, now_ns);
@@ -216,8 +217,10 @@ static uint32_t on_speaking(struct turn *t, const struct turn_event *e, int64_t 
         t->greeted = true;
         return ACT_TURN_OVER | await_caller(t, now_ns);
     }
-    if (!t->speech || deaf(t))
+    if (!t->speech || deaf(t)) {
+        t->deadline_ns = NEVER_NS; /* a sound that was over before the grace was */
         return 0;
+    }
     t->deadline_ns = t->audible_ns + t->rules.grace_ns;
     if (now_ns < t->deadline_ns)
         return 0;

@@ -182,6 +182,27 @@ static void grace_delays_the_interruption(void **state)
     assert_int_equal(at(3120, ON_TIME, 0), ACT_HOLD | ACT_LISTEN);
 }
 
+/* A timer that is due already would fire again and again. */
+static void no_deadline_is_left_behind(void **state)
+{
+    (void)state;
+    speak(); /* audible at 3020, grace to 3120 */
+    at(3030, ON_SPEECH, 0);
+    at(3090, ON_PAUSE, 0);
+    assert_int_equal(at(3120, ON_TIME, 0), 0);
+    assert_true(t.deadline_ns > MS(3120));
+}
+
+static void a_sound_does_not_undo_keys(void **state)
+{
+    (void)state;
+    assert_int_equal(at(2000, ON_KEY, 0), 0);
+    assert_int_equal(at(2200, ON_SPEECH, 0), 0);
+    assert_int_equal(at(2500, ON_KEYS, 0), ACT_ANSWER_KEYS);
+    assert_int_equal(at(2550, ON_AUDIBLE, t.reply_epoch), ACT_COMMIT);
+    assert_int_equal(at(2650, ON_TIME, 0), ACT_HOLD | ACT_LISTEN); /* it goes on: now it counts */
+}
+
 static void keys_cut_in_everywhere(void **state)
 {
     (void)state;
@@ -274,6 +295,8 @@ int main(void)
         cmocka_unit_test_setup(a_cough_over_the_last_words_loses_nothing, greet),
         cmocka_unit_test_setup(a_reply_that_never_comes_is_given_up, greet),
         cmocka_unit_test_setup(grace_delays_the_interruption, greet),
+        cmocka_unit_test_setup(no_deadline_is_left_behind, greet),
+        cmocka_unit_test_setup(a_sound_does_not_undo_keys, greet),
         cmocka_unit_test_setup(keys_cut_in_everywhere, greet),
         cmocka_unit_test_setup(silence_is_asked_about_once_then_ends_the_call, greet),
         cmocka_unit_test_setup(noise_is_forgotten_mumbling_is_asked_about, greet),
