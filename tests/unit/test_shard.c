@@ -225,6 +225,8 @@ static void full_queue_ends_the_sender_or_drops(void **state)
     assert_int_equal(i, LOCAL_QUEUE_MAX + 1);
     assert_false(SEND(&leg->actor, root->actor.id, MSG_COUNT, IF_FULL_STOP, FRAME_NONE,
                       struct count_msg, .n = 1));
+    assert_false(SEND(&root->actor, leg->actor.id, MSG_COUNT, IF_FULL_STOP, FRAME_NONE,
+                      struct count_msg, .n = 1)); /* nobody is stopped for a root */
     shard_turn(shard);
     assert_int_equal(root->counted, LOCAL_QUEUE_MAX);
     assert_null(actor_child(&root->actor, 1)); /* the call went with its leg, the root stays */
