@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +88,10 @@ static int load_agents(struct server *s, char *why, size_t why_bytes)
     err = agent_set_new(paths, count, NULL, &s->agents, why, why_bytes);
     if (err)
         return err;
+    if (agent_set_count(s->agents) == 0) {
+        snprintf(why, why_bytes, "%s: no agent file (.yaml) is in it", count ? paths[0] : "agents");
+        return -ENOENT;
+    }
     for (size_t i = 0; i < agent_set_count(s->agents); i++) {
         struct bundle *bundle;
         struct agent *agent = agent_ref(agent_set_at(s->agents, i));
@@ -203,14 +208,16 @@ static void take_priority(const struct config *config, uint32_t index)
                  "no right to real-time scheduling (CAP_SYS_NICE): ticks may come late under load");
 }
 
-/* io_uring, or epoll where it is refused. */
+/* io_uring, or epoll where it is refused, which is said once. */
 static int make_io(const struct io_setup *setup, struct io **out)
 {
+    static atomic_bool told;
     int err = io_uring_new(setup, out);
 
     if (err == 0)
         return 0;
-    log_warn("server", NULL, "io_uring is refused here (%s): epoll is taken", strerror(-err));
+    if (!atomic_exchange(&told, true))
+        log_warn("server", NULL, "io_uring is refused here (%s): epoll is taken", strerror(-err));
     return io_epoll_new(setup, out);
 }
 
