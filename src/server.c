@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -208,16 +207,22 @@ static void take_priority(const struct config *config, uint32_t index)
                  "no right to real-time scheduling (CAP_SYS_NICE): ticks may come late under load");
 }
 
-/* io_uring, or epoll where it is refused, which is said once. */
+/* io_uring, or epoll where it is refused. */
+static int make_io_quietly(const struct io_setup *setup, struct io **out)
+{
+    int err = io_uring_new(setup, out);
+
+    return err ? io_epoll_new(setup, out) : 0;
+}
+
+/* The first shard says it for all. */
 static int make_io(const struct io_setup *setup, struct io **out)
 {
-    static atomic_bool told;
     int err = io_uring_new(setup, out);
 
     if (err == 0)
         return 0;
-    if (!atomic_exchange(&told, true))
-        log_warn("server", NULL, "io_uring is refused here (%s): epoll is taken", strerror(-err));
+    log_warn("server", NULL, "io_uring is refused here (%s): epoll is taken", strerror(-err));
     return io_epoll_new(setup, out);
 }
 
@@ -245,7 +250,8 @@ static int make_shard(struct server *s, uint32_t index, struct shard **out)
                                 .mesh = s->mesh,
                                 .io_new = config->io == CONFIG_IO_URING   ? io_uring_new
                                           : config->io == CONFIG_IO_EPOLL ? io_epoll_new
-                                                                          : make_io,
+                                          : index == 0                    ? make_io
+                                                                          : make_io_quietly,
                                 .handles_max = 2048 + calls * 3,
                                 .receive_bytes = RECEIVE_BYTES,
                                 .world = &s->world};
