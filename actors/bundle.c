@@ -66,7 +66,7 @@ static void place_complaint(const struct bundle *b, enum provider_kind kind, cha
     agent_complain(b->agent, key, why, why_bytes, said);
 }
 
-static int take_settings(struct bundle *b, enum provider_kind kind, char *why, size_t why_bytes)
+static int settings_load(struct bundle *b, enum provider_kind kind, char *why, size_t why_bytes)
 {
     const struct setting_list *list = &block_of(b->agent, kind)->settings;
     const struct provider_ops *ops = b->ops[kind];
@@ -105,7 +105,7 @@ static int load_provider(struct bundle *b, enum provider_kind kind, const char *
         agent_complain(b->agent, key_of(kind, "provider", key, sizeof(key)), why, why_bytes, text);
         return -EINVAL;
     }
-    err = take_settings(b, kind, why, why_bytes);
+    err = settings_load(b, kind, why, why_bytes);
     if (err)
         return err;
     *config = (struct provider_config){.agent = b->agent->id,

@@ -411,8 +411,19 @@ static void join_all(struct server *s)
     }
 }
 
-static void free_all(struct server *s)
+static struct server *server_new(void)
 {
+    struct server *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        abort();
+    return s;
+}
+
+static void server_free(struct server **s_at)
+{
+    struct server *s = *s_at;
+
     control_host_free(&s->control);
     for (uint32_t i = 0; i < s->worker_count; i++)
         lane_worker_free(&s->workers[i], memory_close);
@@ -422,6 +433,8 @@ static void free_all(struct server *s)
     free_agents(s);
     vad_weights_close(&s->world.weights_8k);
     vad_weights_close(&s->world.weights_16k);
+    free(s);
+    *s_at = NULL;
 }
 
 static void say_ready(const struct server *s)
@@ -437,19 +450,17 @@ static void say_ready(const struct server *s)
 
 int server_check(const struct server_setup *setup, char *why, size_t why_bytes)
 {
-    struct server *s = calloc(1, sizeof(*s));
-    int err = s ? prepare(s, setup, why, why_bytes) : -ENOMEM;
+    struct server *s = server_new();
+    int err = prepare(s, setup, why, why_bytes);
 
-    if (s)
-        free_all(s);
-    free(s);
+    server_free(&s);
     return err;
 }
 
 int server_run(const struct server_setup *setup, char *why, size_t why_bytes)
 {
-    struct server *s = calloc(1, sizeof(*s));
-    int err = s ? prepare(s, setup, why, why_bytes) : -ENOMEM;
+    struct server *s = server_new();
+    int err = prepare(s, setup, why, why_bytes);
 
     if (!err)
         err = try_port(&s->world.media_address, "media.bind", why, why_bytes);
@@ -470,11 +481,8 @@ int server_run(const struct server_setup *setup, char *why, size_t why_bytes)
         say_ready(s);
         control_host_run(s->control);
     }
-    if (s) {
-        join_all(s);
-        free_all(s);
-    }
+    join_all(s);
+    server_free(&s);
     log_stop();
-    free(s);
     return err;
 }

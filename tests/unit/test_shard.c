@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -24,9 +25,10 @@ static int64_t now_ns(void *context)
 
 static void note(const char *text)
 {
-    assert_true(strlen(trail) + strlen(text) + 2 < sizeof(trail));
-    strcat(trail, text);
-    strcat(trail, " ");
+    size_t used = strlen(trail);
+
+    assert_true(used + strlen(text) + 2 < sizeof(trail));
+    snprintf(trail + used, sizeof(trail) - used, "%s ", text);
 }
 
 struct node {
