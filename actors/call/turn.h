@@ -4,12 +4,13 @@
  * actor owns. Every transition goes through turn_enter(), which checks it against the table of
  * legal ones.
  *
- *              speech             pause            decided           first audio
- *   LISTENING ────────▶ USER_SPEAKING ──▶ ENDPOINTING ──▶ THINKING ─────────────▶ SPEAKING
- *       ▲                    ▲   ◀──────────┘ speech         │ speech: taken back      │ speech:
- * HOLD │                    └───────────────────────────────┘                         ▼
- *       └──────────── all heard ◀──────── SPEAKING ◀── nothing in it: RESUME ─────── PAUSED
- *                                USER_SPEAKING ◀────── evidence: FLUSH ───────────────┘
+ *               speech                pause              silence
+ *   LISTENING ─────────▶ USER_SPEAKING ◀──────▶ ENDPOINTING ────────▶ THINKING
+ *    ▲     ▲               ▲      ▲     speech                        │    │ first audible sample
+ *    │     │               │      └────── speech: taken back ◀────────┘    ▼
+ *    │     └──── all heard ┼──────────────────────────────────────────── SPEAKING
+ *    │                     └── evidence: FLUSH ── PAUSED ◀── speech: HOLD ──┤
+ *    └── noise, failed (from THINKING)              └── nothing: RESUME ────▶┘
  */
 #ifndef CALL_TURN_H
 #define CALL_TURN_H

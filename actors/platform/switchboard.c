@@ -16,6 +16,8 @@
 #define CLAIMS_MAX 256 /* tokens being claimed; beyond it askers are told EBUSY */
 #define RETRY_TAG  1u
 #define DRAIN_TAG  2u
+#define KNOCK_TAG  3u
+#define KNOCK_NS   MS(100) /* after the listener closed: who knocked before has come in by then */
 
 extern const struct actor_type door_type, call_type;
 
@@ -44,7 +46,8 @@ struct switchboard {
     uint32_t calls;
     uint32_t next_call;
     bool draining;
-    struct actor_timer drain_timer;
+    bool last_knocked; /* nobody new will come in */
+    struct actor_timer drain_timer, knock_timer;
 };
 
 /* ---- agents ---- */
@@ -146,7 +149,7 @@ static void on_admit(struct switchboard *s, const struct msg *m)
 
     if (agent == 0)
         answer(s, m->from, ask->cookie, ENOENT, 0);
-    else if (s->draining || is_full(s))
+    else if (is_full(s)) /* who knocked before a drain is let in: nobody else has its socket */
         answer(s, m->from, ask->cookie, EBUSY, 0);
     else if (ask->token_given && m->frame != FRAME_NONE)
         claim_token(s, m, agent);
@@ -192,7 +195,7 @@ static void on_arrived(struct switchboard *s, const struct msg *m)
     memcpy(args.protocol, body->protocol, sizeof(args.protocol));
     frame_ref who =
         m->frame == FRAME_NONE ? FRAME_NONE : frame_keep(shard_pool(s->actor.shard), m->frame);
-    if (s->draining || is_full(s) || !spawn_call(s, &args, who)) {
+    if (is_full(s) || !spawn_call(s, &args, who)) {
         count_refusal(s, EBUSY);
         actor_stop(s->actor.shard, m->from, REASON(EBUSY, "no room for another call"));
     }
@@ -338,19 +341,36 @@ static void start(struct switchboard *s)
         actor_stop_self(&s->actor, REASON(-err, "the media port cannot be listened on"));
 }
 
+/* Who has connected is let in and served: closing on them would lose their calls. */
+static bool drained(const struct switchboard *s)
+{
+    return s->draining && s->last_knocked && !s->actor.child;
+}
+
 static void drain(struct switchboard *s, int64_t deadline_ns)
 {
+    int64_t now_ns = shard_now(s->actor.shard);
+
+    if (!s->draining)
+        actor_timer_set(&s->actor, &s->knock_timer, KNOCK_TAG, now_ns + KNOCK_NS);
     s->draining = true;
-    actor_io_close(&s->actor, &s->listener, false);
-    if (s->calls == 0)
+    actor_io_close(&s->actor, &s->listener, true);
+    actor_timer_set(&s->actor, &s->drain_timer, DRAIN_TAG, deadline_ns);
+}
+
+static void on_timer(struct switchboard *s, uint32_t tag)
+{
+    s->last_knocked = s->last_knocked || tag == KNOCK_TAG;
+    if (drained(s))
         actor_stop_self(&s->actor, REASON(0, "drained"));
-    else
-        actor_timer_set(&s->actor, &s->drain_timer, DRAIN_TAG, deadline_ns);
+    else if (tag == DRAIN_TAG)
+        actor_stop_self(&s->actor, REASON(0, "the time to drain is over"));
 }
 
 static void stop(struct switchboard *s)
 {
     actor_timer_cancel(&s->actor, &s->drain_timer);
+    actor_timer_cancel(&s->actor, &s->knock_timer);
     actor_io_close(&s->actor, &s->listener, false);
     lane_close(&s->actor, &s->store);
     if (!s->actor.child)
@@ -362,7 +382,7 @@ static void on_ended(struct switchboard *s, const struct msg *m)
     on_child_ended(s, msg_body(m, child_ended_msg));
     if (s->actor.life == ACTOR_STOPPING && !s->actor.child)
         actor_end(&s->actor);
-    else if (s->draining && s->calls == 0)
+    else if (drained(s))
         actor_stop_self(&s->actor, REASON(0, "drained"));
 }
 
@@ -381,7 +401,7 @@ static void switchboard_handle(struct actor *a, const struct msg *m)
         on_ended(s, m);
         break;
     case MSG_TIMER:
-        actor_stop_self(a, REASON(0, "the time to drain is over"));
+        on_timer(s, msg_body(m, timer_msg)->tag);
         break;
     case MSG_ACCEPTED:
         on_accepted(s, msg_body(m, io_msg));
