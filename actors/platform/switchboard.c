@@ -16,6 +16,7 @@
 #define CLAIMS_MAX 256 /* tokens being claimed; beyond it askers are told EBUSY */
 #define RETRY_TAG  1u
 #define DRAIN_TAG  2u
+#define RETRY_NS   SECONDS(1)
 
 extern const struct actor_type door_type, call_type;
 
@@ -44,7 +45,7 @@ struct switchboard {
     uint32_t calls;
     uint32_t next_call;
     bool draining;
-    struct actor_timer drain_timer;
+    struct actor_timer drain_timer, retry_timer;
 };
 
 /* ---- agents ---- */
@@ -72,16 +73,24 @@ static void release_unused(struct switchboard *s, uint32_t index)
 
     if (!use->known || use->offered || use->calls)
         return;
-    use->known = false;
-    actor_send_body(&s->actor, control, AGENT_RELEASED, IF_FULL_STOP, FRAME_NONE, &body,
-                    sizeof(body));
+    use->known = !actor_send_body(&s->actor, control, AGENT_RELEASED, IF_FULL_DROP, FRAME_NONE,
+                                  &body, sizeof(body));
+    if (use->known && s->actor.life == ACTOR_RUNNING) /* it must not end the shard: later again */
+        actor_timer_set(&s->actor, &s->retry_timer, RETRY_TAG,
+                        shard_now(s->actor.shard) + RETRY_NS);
+}
+
+static void release_again(struct switchboard *s)
+{
+    for (uint32_t i = 1; i < AGENT_VERSIONS_MAX; i++)
+        release_unused(s, i);
 }
 
 static void on_offer(struct switchboard *s, uint32_t index)
 {
     uint32_t old = find_agent(s, agent_id_of(s, index));
 
-    s->agents[index] = (struct agent_use){.offered = true, .known = true};
+    s->agents[index].offered = s->agents[index].known = true; /* boot's may be offered again */
     if (old && old != index) {
         s->agents[old].offered = false;
         release_unused(s, old);
@@ -187,8 +196,11 @@ static void on_arrived(struct switchboard *s, const struct msg *m)
     struct call_start_msg args = {
         .agent = body->agent, .leg = m->from, .rate_hz = (uint16_t)body->rate_hz};
 
-    if (!leg)
+    if (!leg || leg->life != ACTOR_RUNNING)
         return;
+    /* A newer version may have come since it was admitted; the old one may be on its way out. */
+    if (!s->agents[args.agent].offered)
+        args.agent = find_agent(s, agent_id_of(s, args.agent));
     memcpy(args.protocol, body->protocol, sizeof(args.protocol));
     frame_ref who =
         m->frame == FRAME_NONE ? FRAME_NONE : frame_keep(shard_pool(s->actor.shard), m->frame);
@@ -351,6 +363,7 @@ static void drain(struct switchboard *s, int64_t deadline_ns)
 static void stop(struct switchboard *s)
 {
     actor_timer_cancel(&s->actor, &s->drain_timer);
+    actor_timer_cancel(&s->actor, &s->retry_timer);
     actor_io_close(&s->actor, &s->listener, false);
     lane_close(&s->actor, &s->store);
     if (!s->actor.child)
@@ -381,7 +394,10 @@ static void switchboard_handle(struct actor *a, const struct msg *m)
         on_ended(s, m);
         break;
     case MSG_TIMER:
-        actor_stop_self(a, REASON(0, "the time to drain is over"));
+        if (msg_body(m, timer_msg)->tag == RETRY_TAG)
+            release_again(s);
+        else
+            actor_stop_self(a, REASON(0, "the time to drain is over"));
         break;
     case MSG_ACCEPTED:
         on_accepted(s, msg_body(m, io_msg));
