@@ -459,6 +459,9 @@ int server_run(const struct server_setup *setup, char *why, size_t why_bytes)
     }
     if (s) {
         join_all(s);
+        for (uint32_t i = 0; i < s->world.shards && !err; i++)
+            if (s->shards[i].err)
+                err = complain(s->shards[i].err, why, why_bytes, "cannot make", "a shard");
         free_all(s);
     }
     log_stop();
