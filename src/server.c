@@ -483,6 +483,9 @@ int server_run(const struct server_setup *setup, char *why, size_t why_bytes)
         control_host_run(s->control);
     }
     join_all(s);
+    for (uint32_t i = 0; i < s->world.shards && !err; i++)
+        if (s->shards[i].err)
+            err = complain(s->shards[i].err, why, why_bytes, "cannot make", "a shard");
     server_free(&s);
     log_stop();
     return err;
