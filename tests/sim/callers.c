@@ -294,7 +294,8 @@ static void caller_tick(struct sim_caller *c)
         return;
     }
     if (sim->now_ns >= c->patience_ns) {
-        if (c->phase == CALLER_PLACING && !sim->rings_filled)
+        /* A switchboard that has drained answers nobody. */
+        if (c->phase == CALLER_PLACING && !sim->rings_filled && !sim->draining)
             sim_wrong(sim, "caller %u was never told what became of its call", c->index);
         refused(c, "the script does not end");
         return;

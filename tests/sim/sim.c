@@ -283,8 +283,11 @@ static void settle(struct sim *sim)
     sim->drain_ns = NEVER_NS; /* too late to begin one */
     for (uint32_t i = 0; i < sim->worker_count; i++)
         sim->worker_next_ns[i] = sim->worker_slow_ns[i] = 0;
-    for (int i = 0; i < 200; i++)
+    for (int i = 0; i < 200; i++) {
         tick(sim);
+        if (i == 100) /* the outboxes are empty again */
+            control_ask_trees(sim);
+    }
 }
 
 static bool roots_over(const struct sim *sim)
