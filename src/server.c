@@ -87,6 +87,10 @@ static int load_agents(struct server *s, char *why, size_t why_bytes)
     err = agent_set_new(paths, count, NULL, &s->agents, why, why_bytes);
     if (err)
         return err;
+    if (agent_set_count(s->agents) == 0) {
+        snprintf(why, why_bytes, "%s: no agent file (.yaml) is in it", count ? paths[0] : "agents");
+        return -ENOENT;
+    }
     for (size_t i = 0; i < agent_set_count(s->agents); i++) {
         struct bundle *bundle;
         struct agent *agent = agent_ref(agent_set_at(s->agents, i));
@@ -204,6 +208,14 @@ static void take_priority(const struct config *config, uint32_t index)
 }
 
 /* io_uring, or epoll where it is refused. */
+static int make_io_quietly(const struct io_setup *setup, struct io **out)
+{
+    int err = io_uring_new(setup, out);
+
+    return err ? io_epoll_new(setup, out) : 0;
+}
+
+/* The first shard says it for all. */
 static int make_io(const struct io_setup *setup, struct io **out)
 {
     int err = io_uring_new(setup, out);
@@ -238,7 +250,8 @@ static int make_shard(struct server *s, uint32_t index, struct shard **out)
                                 .mesh = s->mesh,
                                 .io_new = config->io == CONFIG_IO_URING   ? io_uring_new
                                           : config->io == CONFIG_IO_EPOLL ? io_epoll_new
-                                                                          : make_io,
+                                          : index == 0                    ? make_io
+                                                                          : make_io_quietly,
                                 .handles_max = 2048 + calls * 3,
                                 .receive_bytes = RECEIVE_BYTES,
                                 .world = &s->world};
@@ -333,6 +346,7 @@ static int prepare(struct server *s, const struct server_setup *setup, char *why
     s->world.share_dir = setup->share_dir;
     s->world.shards = config->shards ? (uint32_t)config->shards : (uint32_t)cores;
     s->world.generation = (uint32_t)(clock_machine.wall_ms(NULL) / 1000);
+    s->world.process = (uint16_t)getpid();
     s->world.programs[PROGRAM_PROVIDER] = &engine_program;
     s->world.programs[PROGRAM_STORE] = &store_program;
     s->world.media_address = bind_address_of(&config->media_bind);

@@ -184,8 +184,8 @@ static struct actor *spawn_call(struct switchboard *s, struct call_start_msg *ar
 {
     const struct world *world = world_of(&s->actor);
 
-    snprintf(args->call_id, sizeof(args->call_id), "%08x-%02x-%06x", world->generation,
-             shard_index(s->actor.shard), ++s->next_call & 0xFFFFFFu);
+    snprintf(args->call_id, sizeof(args->call_id), "%08x-%04x-%02x-%06x", world->generation,
+             world->process, shard_index(s->actor.shard), ++s->next_call & 0xFFFFFFu);
     struct actor *call =
         actor_spawn(s->actor.shard, &call_type, &s->actor, args->agent, args, sizeof(*args), take);
     if (!call)

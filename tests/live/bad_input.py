@@ -34,8 +34,8 @@ HTTP = [
     ("no Host", upgrade(Host=None), {400}),
     ("a line too long", b"GET /media/" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", {414, 431, 400}),
     ("too many headers", b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 100 + b"\r\n", {431}),
-    ("two lengths", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-     {400}),
+    ("two lengths", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
+     b"Content-Length: 2\r\n\r\nab", {400}),
     ("a folded header", b"GET / HTTP/1.1\r\nHost: a\r\n b: c\r\n\r\n", {400}),
     ("NUL in a header", b"GET / HTTP/1.1\r\nHost: a\x00b\r\n\r\n", {400}),
     ("HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {0, 400, 405, 505}),
@@ -93,8 +93,10 @@ WEBSOCKET = [
 
 # Harmless, though strange: the call goes on.
 TOLERATED = [
-    ("unknown events", lambda p: p.text(json.dumps({"event": "weather", "rain": [1, {"a": None}]}))),
-    ("unknown fields", lambda p: p.text(json.dumps(dict(json.loads(media(1)), more={"x": [1, 2]})))),
+    ("unknown events", lambda p: p.text(
+        json.dumps({"event": "weather", "rain": [1, {"a": None}]}))),
+    ("unknown fields", lambda p: p.text(
+        json.dumps(dict(json.loads(media(1)), more={"x": [1, 2]})))),
     ("numbers as integers", lambda p: p.text(media(2, text=False))),
     ("a gap in the chunks", lambda p: p.text(media(3))),
     ("a message in fragments", lambda p: all(
@@ -146,7 +148,7 @@ def try_one(r, server, name, act, in_call, wait_s):
 
 
 def try_websocket(r, server):
-    """What strikes in a call is tried at once, while the call is being set up, and when it is up."""
+    """What strikes in a call is tried while it is being set up, and when it is up."""
     for name, act, in_call in WEBSOCKET:
         try_one(r, server, name, act, in_call, 0)
         if in_call:
@@ -164,7 +166,7 @@ def try_tolerated(r, server):
 
 
 def try_slow(r, server):
-    """Headers a byte at a time, and an upgraded socket that says nothing: both are closed in time."""
+    """Headers a byte at a time, and an upgraded socket that says nothing."""
     slow, silent = Peer(server.media_port), Peer(server.media_port)
     r.check(silent.open(), "the silent one was not upgraded")
     began, data = time.monotonic(), upgrade()
@@ -204,12 +206,14 @@ def try_idle(r, server, count):
 API = [
     ("garbage", b"\x00\xff\x00\xff\r\n\r\n"),
     ("a huge header", b"GET /health HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 100000 + b"\r\n\r\n"),
-    ("a length that lies", b"POST /calls HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n{"),
+    ("a length that lies", b"POST /calls HTTP/1.1\r\nHost: a\r\n"
+     b"Content-Length: 99999999999\r\n\r\n{"),
     ("no JSON", b"POST /calls HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"),
     ("deep JSON", b"POST /calls HTTP/1.1\r\nHost: a\r\nContent-Length: 4000\r\n\r\n" + b"[" * 4000),
     ("an id that climbs", b"GET /call-logs/..%2f..%2fetc HTTP/1.1\r\nHost: a\r\n\r\n"),
     ("an upgrade", upgrade("/actors")),
-    ("chunks", b"POST /calls HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\nx"),
+    ("chunks", b"POST /calls HTTP/1.1\r\nHost: a\r\n"
+     b"Transfer-Encoding: chunked\r\n\r\nfffffff\r\nx"),
 ]
 
 

@@ -12,8 +12,8 @@ CALL_S = 180
 
 
 def sentence(text, voice="rms", seed=1, noise_db=20):
-    """A sentence as a telephone carries it, made once per build: (path of the WAV, number of its last
-    voiced sample, as it was before the noise)."""
+    """A sentence as a telephone carries it, made once per build: (path of the WAV, number of its
+    last voiced sample, as it was before the noise)."""
     key = hashlib.sha256(f"{text}|{voice}|{seed}|{noise_db}".encode()).hexdigest()[:16]
     path = os.path.join(BUILD, "live", f"{key}.wav")
     facts = f"{path}.json"

@@ -14,6 +14,7 @@ MEDIAN_MS, MAX_MS = 500, 800
 AUDIBLE_MS = 30                       # the ledger's first audible sample against the caller's
 VOICED_MEDIAN_MS, VOICED_MAX_MS = 40, 120
 ALIGNED_MS = 20
+RELAXED_MS = 150 # for recordings alone, where the machine may be busy with something else
 
 CALLS = [
     [("what are your opening hours", "rms"), ("how do i get to you", "kal16"), "1",
@@ -33,12 +34,13 @@ def turn_of(theirs, ours):
     return min(known, key=lambda t: abs(t["ledger"]["first_audible_ms"] - theirs["answer_at_ms"]))
 
 
-def compare_turn(r, theirs, ours, what, found):
+def compare_turn(r, theirs, ours, what, found, judge):
     if not r.check(ours, f"{what}: the server has no such turn"):
         return
     audible = ours["ledger"]["first_audible_ms"] - theirs["answer_at_ms"]
     found["audible"].append(abs(audible))
-    r.check(abs(audible) <= AUDIBLE_MS, f"{what}: first audible {audible} ms from the caller's")
+    r.check(abs(audible) <= AUDIBLE_MS or not judge,
+            f"{what}: first audible {audible} ms from the caller's")
     voiced = ours["ledger"]["last_voiced_ms"]
     if theirs["dtmf"]:
         found["dtmf"].append(theirs["voice_to_voice_ms"])
@@ -53,7 +55,7 @@ def compare_turn(r, theirs, ours, what, found):
            f"{', barge-in' if theirs['barge_in'] else ''}")
 
 
-def align(r, server_wav, caller_wav, what, found):
+def align(r, server_wav, caller_wav, what, found, judge):
     """The first and the last second in which there is sound, in both recordings."""
     ours, theirs = wav.mono_8k(caller_wav), wav.mono_8k(server_wav)
     first, last = wav.sound_ends(ours)
@@ -62,12 +64,12 @@ def align(r, server_wav, caller_wav, what, found):
     for name, at in (("first", first), ("last", max(first, last - 8000))):
         ms, like = wav.lag_ms(ours, theirs, at)
         found["aligned"].append(abs(ms))
-        r.check(abs(ms) <= ALIGNED_MS and like > 0.5,
+        r.check(abs(ms) <= (ALIGNED_MS if judge else RELAXED_MS) and like > 0.5,
                 f"{what}: the {name} second is {ms:+.1f} ms off (likeness {like:.2f})")
         r.tell(f"{what}: {name} second {ms:+.2f} ms, likeness {like:.2f}")
 
 
-def one_call(r, server, folder, number, steps, protocol, found):
+def one_call(r, server, folder, number, steps, protocol, found, judge):
     what = f"call {number}"
     record = os.path.join(folder, f"caller-{number}.wav")
     call = Call(server, steps, protocol=protocol, record=record, seed=number).finish()
@@ -79,8 +81,9 @@ def one_call(r, server, folder, number, steps, protocol, found):
     for turn in call["turns"]:
         label = f"{what} turn {turn['turn']}"
         if r.check(turn["voice_to_voice_ms"] is not None, f"{label}: no answer"):
-            compare_turn(r, turn, turn_of(turn, log["turns"]), label, found)
-    align(r, os.path.join(server.data, log["recording"]), record, what, found)
+            compare_turn(r, turn, turn_of(turn, log["turns"]), label, found,
+                         judge)
+    align(r, os.path.join(server.data, log["recording"]), record, what, found, judge)
 
 
 def conclude(r, found, judge):
@@ -94,9 +97,10 @@ def conclude(r, found, judge):
         "barge_in_ms": found["barge_in"], "dtmf_ms": found["dtmf"]}
     if not r.check(spoken, "no turn was measured"):
         return
-    if judge:
-        r.check(median(spoken) <= MEDIAN_MS, f"median {median(spoken)} ms")
-        r.check(max(spoken) <= MAX_MS, f"maximum {max(spoken)} ms")
+    if not judge:
+        return
+    r.check(median(spoken) <= MEDIAN_MS, f"median {median(spoken)} ms")
+    r.check(max(spoken) <= MAX_MS, f"maximum {max(spoken)} ms")
     if found["voiced"]:
         r.check(median(found["voiced"]) <= VOICED_MEDIAN_MS,
                 f"last voiced: median {median(found['voiced'])} ms")
@@ -109,7 +113,7 @@ def run(r, server, folder, calls, protocol="twilio", judge=True):
     found = {key: [] for key in ("spoken", "barge_in", "dtmf", "audible", "voiced", "aligned")}
     for number in range(calls):
         steps = steps_of(CALLS[number % len(CALLS)])
-        one_call(r, server, folder, number + 1, steps, protocol, found)
+        one_call(r, server, folder, number + 1, steps, protocol, found, judge)
     conclude(r, found, judge)
 
 
@@ -117,11 +121,12 @@ def main():
     options = argparse.ArgumentParser()
     options.add_argument("--calls", type=int, default=6)
     options.add_argument("--protocol", default="twilio")
+    options.add_argument("--relaxed", action="store_true", help="do not judge any time")
     o = options.parse_args()
     r = Result("latency" if o.protocol == "twilio" else o.protocol)
     with tempfile.TemporaryDirectory(prefix="sidetone-") as folder, Server(folder) as server:
         server.start()
-        run(r, server, folder, o.calls, o.protocol)
+        run(r, server, folder, o.calls, o.protocol, not o.relaxed)
         r.check(server.stop() == 0, "the server did not end in order")
     r.finish()
 

@@ -27,8 +27,8 @@ def frame(payload, op=1, fin=True, mask=b"\x11\x22\x33\x44", length=None, rsv=0)
     if not mask:
         return head + payload
     pad = (mask * (len(payload) // 4 + 1))[:len(payload)]
-    body = (int.from_bytes(payload, "big") ^ int.from_bytes(pad, "big")).to_bytes(len(payload), "big")
-    return head + mask + body
+    body = int.from_bytes(payload, "big") ^ int.from_bytes(pad, "big")
+    return head + mask + body.to_bytes(len(payload), "big")
 
 
 def upgrade(path="/media/clinic", **headers):

@@ -212,6 +212,11 @@ class Server:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read())
 
+    def delete(self, path):
+        request = urllib.request.Request(self.api + path, method="DELETE")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status
+
     def call_log(self, call_id, seconds=0.0):
         """The log of a call, or None."""
         until = time.monotonic() + seconds
@@ -254,9 +259,10 @@ class Server:
 
     # ---- what it costs
 
-    def rss_kb(self):
+    def rss_kb(self, kind="VmRSS"):
+        """Memory in use; RssAnon leaves out mapped files."""
         with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
-            return int(re.search(r"^VmRSS:\s+(\d+) kB", file.read(), re.M)[1])
+            return int(re.search(rf"^{kind}:\s+(\d+) kB", file.read(), re.M)[1])
 
     def fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))

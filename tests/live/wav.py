@@ -75,8 +75,8 @@ def _best(fixed, other, at, lags):
 
 
 def lag_ms(ours, theirs, at, samples=8000, within_ms=200):
-    """How much later the second at sample `at` of `ours` lies in `theirs`: (ms, likeness). Coarse by
-    envelopes of a millisecond, then by samples."""
+    """How much later the second at sample `at` of `ours` lies in `theirs`: (ms, likeness). Coarse
+    by envelopes of a millisecond, then by samples."""
     window = ours[at:at + samples]
     coarse = _best(_envelope(window), _envelope(theirs), at // 8, range(-within_ms, within_ms + 1))
     middle = coarse[1] * 8
