@@ -31,6 +31,9 @@ static void check_shard(struct sim *sim, struct shard *shard)
     if (shard_io(shard)->ops->open_count(shard_io(shard)) != roots)
         sim_wrong(sim, "shard %u has %u handles open after its calls", shard_index(shard),
                   shard_io(shard)->ops->open_count(shard_io(shard)));
+    if (!sim->draining && sim->calls_shown[shard_index(shard)])
+        sim_wrong(sim, "shard %u counts %lld calls after the last has ended", shard_index(shard),
+                  (long long)sim->calls_shown[shard_index(shard)]);
     if (shard->members)
         sim_wrong(sim, "shard %u serves %u slots after its calls", shard_index(shard),
                   shard->members);
