@@ -312,6 +312,8 @@ static void on_leg_up(struct call *c, const struct msg *m)
 {
     const struct agent *agent = c->bundle->agent;
 
+    if (c->phase != CONNECTING)
+        return; /* it comes up for a call that is ending already */
     c->cdr.start_ns = msg_body(m, leg_up_msg)->start_ns;
     c->phase = TALKING;
     c->leg = m->from;
