@@ -349,6 +349,7 @@ static int prepare(struct server *s, const struct server_setup *setup, char *why
     s->world.data_dir = s->data_dir;
     s->world.share_dir = setup->share_dir;
     s->world.shards = config->shards ? (uint32_t)config->shards : (uint32_t)cores;
+    s->world.process = (uint16_t)getpid();
     s->world.programs[PROGRAM_PROVIDER] = &engine_program;
     s->world.programs[PROGRAM_STORE] = &store_program;
     s->world.media_address = bind_address_of(&config->media_bind);

@@ -227,6 +227,18 @@ static void set_turn_timer(struct call *c)
         actor_timer_set(&c->actor, &c->turn_timer, TURN_TAG, c->turn.deadline_ns);
 }
 
+/* Nobody answers: what was asked for is not waited for any longer. */
+static void give_up(struct call *c)
+{
+    log_warn("call", &c->about, "no reply became audible in time");
+    send_epoch(c, c->tts, TTS_CANCEL, c->reply_of);
+    send_epoch(c, c->llm, LLM_CANCEL, c->reply_of);
+    if (++c->failures >= FAILURES_MAX)
+        actor_stop_self(&c->actor, REASON(ETIMEDOUT, "no reply became audible"));
+    else
+        say(c, apology);
+}
+
 static void carry_out(struct call *c, uint32_t actions)
 {
     if (actions & ACT_HOLD)
@@ -259,6 +271,8 @@ static void carry_out(struct call *c, uint32_t actions)
         ask_silence(c);
     if (actions & ACT_COMMIT)
         do_commit(c);
+    if (actions & ACT_GIVE_UP)
+        give_up(c);
     if (actions & ACT_SILENCE_END)
         actor_stop_self(&c->actor, REASON(0, "the caller was silent for too long"));
 }
@@ -298,6 +312,8 @@ static void on_leg_up(struct call *c, const struct msg *m)
 {
     const struct agent *agent = c->bundle->agent;
 
+    if (c->phase != CONNECTING)
+        return; /* it comes up for a call that is ending already */
     c->cdr.start_ns = msg_body(m, leg_up_msg)->start_ns;
     c->phase = TALKING;
     c->leg = m->from;

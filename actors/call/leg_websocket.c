@@ -211,8 +211,7 @@ static void on_admitted(struct leg_websocket *l, const struct admitted_msg *m)
 
 static void on_start(struct leg_websocket *l, const struct carrier_event *ev)
 {
-    l->who = ev->start;
-    actor_timer_cancel(&l->actor, &l->deadline);
+    l->who = ev->start; /* the deadline stays until the call has taken this leg */
     if (l->agent)
         arrived(l);
     else
@@ -418,7 +417,8 @@ static void on_timer(struct leg_websocket *l, uint32_t tag)
         ping(l);
         return;
     }
-    actor_stop_self(&l->actor, REASON(ETIMEDOUT, "it never said who it is"));
+    actor_stop_self(&l->actor, l->state == OPENING ? REASON(ETIMEDOUT, "it never said who it is")
+                                                   : REASON(ETIMEDOUT, "no call took it in time"));
 }
 
 static void leg_websocket_handle(struct actor *a, const struct msg *m)

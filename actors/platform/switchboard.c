@@ -16,6 +16,7 @@
 #define CLAIMS_MAX 256 /* tokens being claimed; beyond it askers are told EBUSY */
 #define RETRY_TAG  1u
 #define DRAIN_TAG  2u
+#define RETRY_NS   MS(100) /* a release found no room on its way */
 #define KNOCK_TAG  3u
 #define KNOCK_NS   MS(100) /* after the listener closed: who knocked before has come in by then */
 
@@ -48,6 +49,7 @@ struct switchboard {
     bool draining;
     bool last_knocked; /* nobody new will come in */
     struct actor_timer drain_timer, knock_timer;
+    struct actor_timer retry_timer; /* releases are owed */
 };
 
 /* ---- agents ---- */
@@ -75,9 +77,19 @@ static void release_unused(struct switchboard *s, uint32_t index)
 
     if (!use->known || use->offered || use->calls)
         return;
-    use->known = false;
-    actor_send_body(&s->actor, control, AGENT_RELEASED, IF_FULL_STOP, FRAME_NONE, &body,
-                    sizeof(body));
+    /* Without this message the version is never freed: it is sent until it has found room. */
+    if (actor_send_body(&s->actor, control, AGENT_RELEASED, IF_FULL_DROP, FRAME_NONE, &body,
+                        sizeof(body)))
+        use->known = false;
+    else if (s->actor.life == ACTOR_RUNNING)
+        actor_timer_set(&s->actor, &s->retry_timer, RETRY_TAG,
+                        shard_now(s->actor.shard) + RETRY_NS);
+}
+
+static void release_again(struct switchboard *s)
+{
+    for (uint32_t i = 1; i < AGENT_VERSIONS_MAX; i++)
+        release_unused(s, i);
 }
 
 static void on_offer(struct switchboard *s, uint32_t index)
@@ -172,8 +184,8 @@ static struct actor *spawn_call(struct switchboard *s, struct call_start_msg *ar
 {
     const struct world *world = world_of(&s->actor);
 
-    snprintf(args->call_id, sizeof(args->call_id), "%08x-%02x-%06x", world->generation,
-             shard_index(s->actor.shard), ++s->next_call & 0xFFFFFFu);
+    snprintf(args->call_id, sizeof(args->call_id), "%08x-%04x-%02x-%06x", world->generation,
+             world->process, shard_index(s->actor.shard), ++s->next_call & 0xFFFFFFu);
     struct actor *call =
         actor_spawn(s->actor.shard, &call_type, &s->actor, args->agent, args, sizeof(*args), take);
     if (!call)
@@ -193,9 +205,11 @@ static void on_arrived(struct switchboard *s, const struct msg *m)
     if (!leg)
         return;
     memcpy(args.protocol, body->protocol, sizeof(args.protocol));
-    frame_ref who =
-        m->frame == FRAME_NONE ? FRAME_NONE : frame_keep(shard_pool(s->actor.shard), m->frame);
-    if (is_full(s) || !spawn_call(s, &args, who)) {
+    frame_ref who = FRAME_NONE;
+    bool room = !is_full(s);
+    if (room && m->frame != FRAME_NONE)
+        who = frame_keep(shard_pool(s->actor.shard), m->frame);
+    if (!room || !spawn_call(s, &args, who)) {
         count_refusal(s, EBUSY);
         actor_stop(s->actor.shard, m->from, REASON(EBUSY, "no room for another call"));
     }
@@ -360,6 +374,10 @@ static void drain(struct switchboard *s, int64_t deadline_ns)
 
 static void on_timer(struct switchboard *s, uint32_t tag)
 {
+    if (tag == RETRY_TAG) {
+        release_again(s);
+        return;
+    }
     s->last_knocked = s->last_knocked || tag == KNOCK_TAG;
     if (drained(s))
         actor_stop_self(&s->actor, REASON(0, "drained"));
@@ -370,6 +388,7 @@ static void on_timer(struct switchboard *s, uint32_t tag)
 static void stop(struct switchboard *s)
 {
     actor_timer_cancel(&s->actor, &s->drain_timer);
+    actor_timer_cancel(&s->actor, &s->retry_timer);
     actor_timer_cancel(&s->actor, &s->knock_timer);
     actor_io_close(&s->actor, &s->listener, false);
     lane_close(&s->actor, &s->store);

@@ -76,6 +76,8 @@ struct shard {
 
     uint64_t messages, dropped, stale, slow;
     uint64_t signature;
+    void (*seen)(void *context, const struct actor *a, const struct msg *m);
+    void *seen_context;
 };
 
 /* Hands one message to one actor, through its one door. Puts m->frame afterwards. */

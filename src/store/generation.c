@@ -60,3 +60,17 @@ int generation_take(const char *data_dir, int64_t wall_ms, uint32_t *out, char *
         snprintf(why, why_bytes, "%s cannot be written: %s", path, strerror(-err));
     return err;
 }
+
+bool generation_passed(const char *data_dir, uint32_t mine)
+{
+    char path[PATH_BYTES];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/generation", data_dir);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return false;
+    uint32_t last = number_read(fd);
+    close(fd);
+    return last > mine;
+}

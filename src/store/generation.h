@@ -12,5 +12,7 @@
 /* Takes a number that no other process has taken in `data_dir`. 0, or -errno and a sentence. */
 MUST_USE int generation_take(const char *data_dir, int64_t wall_ms, uint32_t *out, char *why,
                              size_t why_bytes);
+/* True when a process has taken a later number: the next generation has started. */
+bool generation_passed(const char *data_dir, uint32_t mine);
 
 #endif

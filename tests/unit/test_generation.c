@@ -63,6 +63,17 @@ static void never_twice(void **state)
     assert_int_equal(take(0), NOW_S + 6); /* the clock went back */
 }
 
+static void passed(void **state)
+{
+    uint32_t mine = take(0);
+
+    (void)state;
+    assert_false(generation_passed(dir, mine));
+    take(0);
+    assert_true(generation_passed(dir, mine));
+    assert_false(generation_passed("/nowhere/at/all", mine));
+}
+
 static void damaged_file(void **state)
 {
     static const char *const texts[] = {
@@ -115,10 +126,8 @@ static void no_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(never_twice),
-        cmocka_unit_test(damaged_file),
-        cmocka_unit_test(side_by_side),
-        cmocka_unit_test(no_folder),
+        cmocka_unit_test(never_twice),  cmocka_unit_test(passed),    cmocka_unit_test(damaged_file),
+        cmocka_unit_test(side_by_side), cmocka_unit_test(no_folder),
     };
 
     return cmocka_run_group_tests(tests, dir_make, dir_remove);

@@ -1,0 +1,96 @@
+/* The control thread's part: one actor on a host of its own that asks the switchboards for what the
+ * API would ask, and hears their answers. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/sim/sim.h"
+
+struct control {
+    struct actor actor;
+};
+
+static struct sim *sim_of(struct actor *a)
+{
+    return shard_world(a->shard);
+}
+
+static void on_placed(struct sim *sim, const struct call_placed_msg *m)
+{
+    if (m->cookie >= sim->caller_count) {
+        sim_wrong(sim, "a call was placed that nobody asked for");
+        return;
+    }
+    caller_placed(&sim->callers[m->cookie], m->err, &m->local);
+}
+
+static void control_handle(struct actor *a, const struct msg *m)
+{
+    struct sim *sim = sim_of(a);
+
+    switch (m->type) {
+    case MSG_STOP:
+        actor_end(a);
+        break;
+    case CALL_PLACED:
+        on_placed(sim, msg_body(m, call_placed_msg));
+        break;
+    case AGENT_RELEASED:
+        sim->released++;
+        break;
+    default:
+        break;
+    }
+}
+
+const struct actor_type control_type = {
+    .name = "control", .size_bytes = sizeof(struct control), .handle = control_handle};
+
+void control_place(struct sim *sim, struct sim_caller *c)
+{
+    struct call_place_msg body = {.peer = c->local, .codec = c->index % 2 ? 8 : 0};
+    uint32_t shard = rand_below(&sim->rand, sim->shard_count);
+
+    body.cookie = c->index;
+    snprintf(body.agent, sizeof(body.agent), "sim%u", c->index);
+    actor_send_body(sim->control_actor, switchboard_of(shard), CALL_PLACE, IF_FULL_DROP, FRAME_NONE,
+                    &body, sizeof(body));
+}
+
+void control_hang_up(struct sim *sim, const struct sim_caller *c)
+{
+    struct call_hang_up_msg body = {.cookie = c->index};
+
+    memcpy(body.call_id, c->call.call_id, sizeof(body.call_id));
+    for (uint32_t i = 0; i < sim->shard_count; i++)
+        actor_send_body(sim->control_actor, switchboard_of(i), CALL_HANG_UP, IF_FULL_DROP,
+                        FRAME_NONE, &body, sizeof(body));
+}
+
+void control_drain(struct sim *sim, int64_t deadline_ns)
+{
+    struct drain_msg body = {.deadline_ns = deadline_ns};
+
+    sim->draining = true;
+    for (uint32_t i = 0; i < sim->shard_count; i++)
+        actor_send_body(sim->control_actor, switchboard_of(i), DRAIN, IF_FULL_DROP, FRAME_NONE,
+                        &body, sizeof(body));
+}
+
+void control_offer(struct sim *sim, uint32_t agent)
+{
+    struct agent_offer_msg body = {.agent = agent};
+
+    sim->world.agents[agent] = sim->bundles[agent - 1];
+    for (uint32_t i = 0; i < sim->shard_count; i++)
+        sim->offered += actor_send_body(sim->control_actor, switchboard_of(i), AGENT_OFFER,
+                                        IF_FULL_DROP, FRAME_NONE, &body, sizeof(body));
+}
+
+void control_ask_trees(struct sim *sim)
+{
+    struct tree_msg body = {0};
+
+    for (uint32_t i = 0; i < sim->shard_count; i++)
+        actor_send_body(sim->control_actor, switchboard_of(i), TREE_ASK, IF_FULL_DROP, FRAME_NONE,
+                        &body, sizeof(body));
+}
