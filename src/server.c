@@ -17,6 +17,7 @@
 #include "actors/platform/control_host.h"
 #include "actors/platform/store_program.h"
 #include "actors/world.h"
+#include "store/generation.h"
 #include "store/recover.h"
 
 #define SPEECH_WORKERS  2
@@ -169,6 +170,9 @@ static int open_records(struct server *s, char *why, size_t why_bytes)
     if (mkdir(dir, 0700) && errno != EEXIST)
         return complain(errno, why, why_bytes, "cannot make", dir);
     err = recover(s, why, why_bytes);
+    if (!err)
+        err = generation_take(s->data_dir, clock_machine.wall_ms(NULL), &s->world.generation, why,
+                              why_bytes);
     if (err)
         return err;
     snprintf(s->name, sizeof(s->name), "%08x-%d", s->world.generation, (int)getpid());
@@ -345,7 +349,6 @@ static int prepare(struct server *s, const struct server_setup *setup, char *why
     s->world.data_dir = s->data_dir;
     s->world.share_dir = setup->share_dir;
     s->world.shards = config->shards ? (uint32_t)config->shards : (uint32_t)cores;
-    s->world.generation = (uint32_t)(clock_machine.wall_ms(NULL) / 1000);
     s->world.process = (uint16_t)getpid();
     s->world.programs[PROGRAM_PROVIDER] = &engine_program;
     s->world.programs[PROGRAM_STORE] = &store_program;

@@ -7,6 +7,7 @@ import os
 import tempfile
 import threading
 import time
+import urllib.error
 
 from tests.live import wav
 from tests.live.caller import WHOLE_CALL, Call, steps_of
@@ -73,6 +74,18 @@ def new_calls(r, server, old, times):
     r.check(all(generation(line["call_id"]) != old for line in begun), "an id of the old one")
 
 
+def rtp_calls(r, server, old, times):
+    """Placed by the API while the old one drains: taken, and by the new one."""
+    for i in range(times):
+        try:
+            call = server.post("/calls", {"agent": "clinic",
+                                          "rtp": {"peer": "127.0.0.1:9", "codec": "PCMU"}})
+            r.check(generation(call["call_id"]) != old, f"RTP call {i} went to the old one")
+            server.delete(f"/calls/{call['call_id']}")
+        except urllib.error.HTTPError as error:
+            r.check(False, f"RTP call {i} was answered {error.code}: {error.read()}")
+
+
 def check_old_call(r, server, call, call_id):
     whole = call.finish()
     r.check(whole["status"] == "completed", f"the call in the old one: {whole}")
@@ -114,6 +127,7 @@ def change(r, old, new):
                                 f"change failed: {knocker.failed[:3]}")
     new_calls(r, new, generation(call_id), 6)
     r.check(old.process.poll() is None, "the old one did not wait for its call")
+    rtp_calls(r, new, generation(call_id), 12)
     token = new.post("/media-tokens", {"agent": "clinic"})
     r.check(token.get("token"), "no token during the change")
     check_old_call(r, new, call, call_id)
