@@ -101,7 +101,7 @@ static void think(struct turn *t, int64_t now_ns)
 {
     turn_enter(t, TURN_THINKING);
     t->reply_epoch = t->epoch;
-    t->deadline_ns = t->finishing ? now_ns + t->rules.final_ns : NEVER_NS;
+    t->deadline_ns = after(now_ns, t->finishing ? t->rules.final_ns : t->rules.reply_ns);
 }
 
 static uint32_t finish(struct turn *t, int64_t now_ns)
@@ -174,7 +174,7 @@ static uint32_t take_back(struct turn *t)
 static uint32_t heard(struct turn *t, uint32_t words, int64_t now_ns)
 {
     t->finishing = false;
-    t->deadline_ns = NEVER_NS;
+    t->deadline_ns = after(now_ns, t->rules.reply_ns);
     if (words)
         return ACT_ANSWER;
     if (t->voiced_ns - t->speech_ns >= t->rules.noise_ns)
@@ -189,12 +189,17 @@ static bool deaf(const struct turn *t)
 
 static uint32_t on_thinking(struct turn *t, const struct turn_event *e, int64_t now_ns)
 {
-    if (e->kind == ON_SPEECH && !deaf(t))
+    /* A sound beside the keys does not undo them: it counts once they have been answered. */
+    if (e->kind == ON_SPEECH && !deaf(t) && !t->keys)
         return take_back(t);
     if (e->kind == ON_HEARD && t->finishing)
         return heard(t, e->words, now_ns);
     if (e->kind == ON_TIME && t->finishing && now_ns >= t->deadline_ns)
         return heard(t, 0, now_ns); /* the recogniser never answered */
+    if (e->kind == ON_TIME && !t->finishing && !t->keys && now_ns >= t->deadline_ns) {
+        t->deadline_ns = after(now_ns, t->rules.reply_ns);
+        return ACT_GIVE_UP;
+    }
     if (e->kind == ON_AUDIBLE) {
         turn_enter(t, TURN_SPEAKING);
         t->audible_ns = now_ns;
@@ -212,8 +217,10 @@ static uint32_t on_speaking(struct turn *t, const struct turn_event *e, int64_t 
         t->greeted = true;
         return ACT_TURN_OVER | await_caller(t, now_ns);
     }
-    if (!t->speech || deaf(t))
+    if (!t->speech || deaf(t)) {
+        t->deadline_ns = NEVER_NS; /* a sound that was over before the grace was */
         return 0;
+    }
     t->deadline_ns = t->audible_ns + t->rules.grace_ns;
     if (now_ns < t->deadline_ns)
         return 0;
@@ -222,6 +229,7 @@ static uint32_t on_speaking(struct turn *t, const struct turn_event *e, int64_t 
     t->words = 0;
     t->complete = false;
     t->finishing = false;
+    t->played = false;
     t->deadline_ns = t->speech_ns + t->rules.evidence_ns;
     return ACT_HOLD | ACT_LISTEN;
 }
@@ -241,6 +249,8 @@ static uint32_t on_paused(struct turn *t, const struct turn_event *e, int64_t no
 
     if (e->kind == ON_FAILED)
         return interrupt(t);
+    if (e->kind == ON_PLAYED)
+        t->played = true;
     if (t->speech && (enough_words || now_ns >= t->speech_ns + t->rules.evidence_ns))
         return interrupt(t);
     if (!t->speech && enough_words) {
@@ -255,7 +265,10 @@ static uint32_t on_paused(struct turn *t, const struct turn_event *e, int64_t no
         t->deadline_ns = t->speech_ns + t->rules.evidence_ns;
     if (!t->speech && now_ns >= t->deadline_ns) {
         turn_enter(t, TURN_SPEAKING); /* a cough: go on */
-        return ACT_RESUME | ACT_FORGET;
+        if (!t->played)
+            return ACT_RESUME | ACT_FORGET;
+        t->greeted = true; /* there was nothing left to go on with */
+        return ACT_RESUME | ACT_FORGET | ACT_TURN_OVER | await_caller(t, now_ns);
     }
     return 0;
 }
@@ -286,12 +299,15 @@ static uint32_t on_key(struct turn *t)
     return actions;
 }
 
-static uint32_t on_keys(struct turn *t)
+static uint32_t on_keys(struct turn *t, int64_t now_ns)
 {
     if (!t->keys)
         return 0;
     t->keys = false;
-    return t->state == TURN_THINKING ? ACT_ANSWER_KEYS : 0;
+    if (t->state != TURN_THINKING)
+        return 0;
+    t->deadline_ns = after(now_ns, t->rules.reply_ns);
+    return ACT_ANSWER_KEYS;
 }
 
 /* ---- the door ---- */
@@ -344,6 +360,6 @@ uint32_t turn_step(struct turn *t, const struct turn_event *e, int64_t now_ns)
     if (e->kind == ON_KEY)
         return on_key(t);
     if (e->kind == ON_KEYS)
-        return on_keys(t);
+        return on_keys(t, now_ns);
     return by_state[t->state](t, e, now_ns);
 }

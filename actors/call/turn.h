@@ -4,12 +4,13 @@
  * actor owns. Every transition goes through turn_enter(), which checks it against the table of
  * legal ones.
  *
- *              speech             pause            decided           first audio
- *   LISTENING ────────▶ USER_SPEAKING ──▶ ENDPOINTING ──▶ THINKING ─────────────▶ SPEAKING
- *       ▲                    ▲   ◀──────────┘ speech         │ speech: taken back      │ speech:
- * HOLD │                    └───────────────────────────────┘                         ▼
- *       └──────────── all heard ◀──────── SPEAKING ◀── nothing in it: RESUME ─────── PAUSED
- *                                USER_SPEAKING ◀────── evidence: FLUSH ───────────────┘
+ *               speech                pause              silence
+ *   LISTENING ─────────▶ USER_SPEAKING ◀──────▶ ENDPOINTING ────────▶ THINKING
+ *    ▲     ▲               ▲      ▲     speech                        │    │ first audible sample
+ *    │     │               │      └────── speech: taken back ◀────────┘    ▼
+ *    │     └──── all heard ┼──────────────────────────────────────────── SPEAKING
+ *    │                     └── evidence: FLUSH ── PAUSED ◀── speech: HOLD ──┤
+ *    └── noise, failed (from THINKING)              └── nothing: RESUME ────▶┘
  */
 #ifndef CALL_TURN_H
 #define CALL_TURN_H
@@ -73,7 +74,8 @@ enum turn_action {
     ACT_COMMIT = 1 << 11,         /* the reply is being heard: what it changed stays */
     ACT_SILENCE_END = 1 << 12,    /* the caller has been silent for too long: end the call */
     ACT_TURN_OVER =
-        1 << 13, /* the reply has been heard whole, or was cut: close the ledger's turn */
+        1 << 13,           /* the reply has been heard whole, or was cut: close the ledger's turn */
+    ACT_GIVE_UP = 1 << 14, /* the reply never came: say so, or end the call */
 };
 
 /* How patient the agent is; copied from its file. */
@@ -89,7 +91,8 @@ struct turn_rules {
     int64_t silence_ns;  /* the caller's silence before a reminder; NEVER_NS: none */
     int64_t hang_up_ns;  /* the caller's silence before the call ends; NEVER_NS: never */
     uint32_t interrupt_words; /* words of a hypothesis that interrupt */
-    bool deaf_at_first;       /* speech before the greeting is over is ignored */
+    int64_t reply_ns;   /* how long a reply may take to become audible, before it is given up */
+    bool deaf_at_first; /* speech before the greeting is over is ignored */
 };
 
 struct turn {
@@ -106,6 +109,7 @@ struct turn {
     bool finishing; /* the final of `epoch` was asked for */
     bool keys;      /* digits are being gathered */
     bool reminded;
+    bool played;         /* while paused: all of the held reply had been heard already */
     int64_t speech_ns;   /* first voiced sample of the present speech */
     int64_t voiced_ns;   /* last voiced sample */
     int64_t audible_ns;  /* when the reply became audible */

@@ -207,6 +207,17 @@ static void log_ledger(struct actor *a)
               a->ledger.frames);
 }
 
+/* Behind what the child itself has sent; when the queue is full, at once. */
+static void tell_parent(struct shard *shard, struct actor *parent, struct msg *m)
+{
+    if (shard->queue_count == LOCAL_QUEUE_MAX) {
+        shard_dispatch(shard, parent, m);
+        return;
+    }
+    uint32_t at = (shard->queue_head + shard->queue_count++) % LOCAL_QUEUE_MAX;
+    shard->queue[at] = *m;
+}
+
 static void bury(struct actor *a)
 {
     struct shard *shard = a->shard;
@@ -226,7 +237,7 @@ static void bury(struct actor *a)
     if (parent) {
         struct msg m = msg_make(parent->id, MSG_CHILD_ENDED, &body, sizeof(body));
         m.from = body.child;
-        shard_dispatch(shard, parent, &m);
+        tell_parent(shard, parent, &m);
     }
 }
 
@@ -309,9 +320,9 @@ void actor_timer_cancel(struct actor *a, struct actor_timer *t)
 void shard_fire_timers(struct shard *shard)
 {
     struct timer *due;
-    uint32_t fired = 0;
+    uint32_t most = shard->wheel.count; /* one set anew for now fires in the next round */
 
-    while (fired++ < LOCAL_QUEUE_MAX && (due = wheel_pop(&shard->wheel, shard->now_ns))) {
+    while (most-- && (due = wheel_pop(&shard->wheel, shard->now_ns))) {
         struct actor_timer *t = container_of(due, struct actor_timer, timer);
         if (t->tag == STOP_DEADLINE_TAG && !t->owner) {
             end_by_force(container_of(t, struct actor, stop_deadline));
@@ -390,7 +401,10 @@ static bool refused(struct actor *from, struct msg *m, enum if_full policy)
 {
     frame_put(from->shard->pool, &m->frame);
     from->shard->dropped++;
-    if (policy == IF_FULL_STOP)
+    /* A root is no call: to stop it would end every call below it. */
+    if (policy == IF_FULL_STOP && !from->parent)
+        log_error(from->type->name, NULL, "message %u found no room and is lost", m->type);
+    else if (policy == IF_FULL_STOP)
         actor_stop(from->shard, outermost(from)->id, REASON(ENOBUFS, "a message queue is full"));
     return false;
 }

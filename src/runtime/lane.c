@@ -103,8 +103,9 @@ int lane_run(struct actor *a, const struct lane_session *s, uint32_t tag, uint32
         bytes = slice_of(bytes.at + part.len, bytes.len - part.len);
         body.more = bytes.len > 0;
         int err = tell(a, s, MSG_LANE_RUN, &body, part);
-        if (err)
+        if (err) /* the worker forgets the parts before it: the next job begins at 0 again */
             return err;
+        body.offset += (uint32_t)part.len;
     } while (bytes.len);
     return 0;
 }

@@ -183,7 +183,11 @@ static void do_run(struct lane_worker *w, struct lane_place *p, const struct job
     struct lane_job running = {.worker = w, .place = p, .epoch = asked->epoch};
     struct slice bytes = slice_of(job->bytes, job->len);
 
-    if (asked->more || p->parts) { /* gather the parts, run with the last */
+    if (asked->offset == 0)
+        p->parts_len = 0; /* of a job whose later parts were refused to its sender */
+    if (asked->offset != p->parts_len)
+        return;
+    if (asked->more || asked->offset) { /* gather the parts, run with the last */
         p->parts = realloc(p->parts, p->parts_len + job->len);
         if (!p->parts)
             abort();

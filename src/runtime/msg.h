@@ -116,6 +116,7 @@ struct lane_msg {
     int32_t err;
     uint16_t program;
     uint16_t more;      /* the job's bytes go on in the next message */
+    uint32_t offset;    /* of the first byte of this message in the job */
     uint64_t opened_as; /* MSG_LANE_OPEN: what the actor calls it */
 };
 

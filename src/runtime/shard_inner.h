@@ -5,11 +5,11 @@
 #include "runtime/lane.h"
 #include "runtime/shard.h"
 
-#define SCRATCH_BYTES     131072
+#define SCRATCH_BYTES       131072
 #define LARGE_SCRATCH_BYTES 1048576
-#define SLOW_HANDLER_NS   MS(5)
-#define LANE_SESSIONS_MAX 16384
-#define WORKERS_MAX       (LANE_COUNT * LANE_WORKERS_MAX)
+#define SLOW_HANDLER_NS     MS(5)
+#define LANE_SESSIONS_MAX   16384
+#define WORKERS_MAX         (LANE_COUNT * LANE_WORKERS_MAX)
 
 /* All actors of one type: slots base..base+max-1 of the shard, in one mapping. */
 struct slab {
@@ -76,6 +76,8 @@ struct shard {
 
     uint64_t messages, dropped, stale, slow;
     uint64_t signature;
+    void (*seen)(void *context, const struct actor *a, const struct msg *m);
+    void *seen_context;
 };
 
 /* Hands one message to one actor, through its one door. Puts m->frame afterwards. */

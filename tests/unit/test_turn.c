@@ -17,6 +17,7 @@ static const struct turn_rules rules = {.complete_ns = MS(220),
                                         .resume_ns = MS(300),
                                         .noise_ns = MS(150),
                                         .final_ns = SECONDS(2),
+                                        .reply_ns = SECONDS(10),
                                         .silence_ns = SECONDS(10),
                                         .hang_up_ns = SECONDS(25),
                                         .interrupt_words = 1,
@@ -147,6 +148,31 @@ static void a_cough_does_not(void **state)
     assert_int_equal(at(5000, ON_PLAYED, 2), ACT_TURN_OVER); /* still the reply's epoch */
 }
 
+static void a_cough_over_the_last_words_loses_nothing(void **state)
+{
+    (void)state;
+    speak();
+    at(4000, ON_SPEECH, 0);
+    assert_int_equal(at(4050, ON_PLAYED, 2), 0); /* all had been heard */
+    at(4100, ON_PAUSE, 0);
+    assert_int_equal(at(4400, ON_TIME, 0), ACT_RESUME | ACT_FORGET | ACT_TURN_OVER);
+    assert_int_equal(t.state, TURN_LISTENING);
+    assert_true(t.deadline_ns == MS(14400));
+}
+
+static void a_reply_that_never_comes_is_given_up(void **state)
+{
+    (void)state;
+    at(2000, ON_SPEECH, 0);
+    at(2500, ON_PAUSE, 0);
+    at(3000, ON_TIME, 0);
+    heard(3005, 2, 2);
+    assert_true(t.deadline_ns == MS(13005));
+    assert_int_equal(at(13005, ON_TIME, 0), ACT_GIVE_UP);
+    assert_true(t.deadline_ns == MS(23005));
+    assert_int_equal(at(13100, ON_AUDIBLE, 2), ACT_COMMIT);
+}
+
 static void grace_delays_the_interruption(void **state)
 {
     (void)state;
@@ -154,6 +180,27 @@ static void grace_delays_the_interruption(void **state)
     assert_int_equal(at(3050, ON_SPEECH, 0), 0);
     assert_true(t.deadline_ns == MS(3120));
     assert_int_equal(at(3120, ON_TIME, 0), ACT_HOLD | ACT_LISTEN);
+}
+
+/* A timer that is due already would fire again and again. */
+static void no_deadline_is_left_behind(void **state)
+{
+    (void)state;
+    speak(); /* audible at 3020, grace to 3120 */
+    at(3030, ON_SPEECH, 0);
+    at(3090, ON_PAUSE, 0);
+    assert_int_equal(at(3120, ON_TIME, 0), 0);
+    assert_true(t.deadline_ns > MS(3120));
+}
+
+static void a_sound_does_not_undo_keys(void **state)
+{
+    (void)state;
+    assert_int_equal(at(2000, ON_KEY, 0), 0);
+    assert_int_equal(at(2200, ON_SPEECH, 0), 0);
+    assert_int_equal(at(2500, ON_KEYS, 0), ACT_ANSWER_KEYS);
+    assert_int_equal(at(2550, ON_AUDIBLE, t.reply_epoch), ACT_COMMIT);
+    assert_int_equal(at(2650, ON_TIME, 0), ACT_HOLD | ACT_LISTEN); /* it goes on: now it counts */
 }
 
 static void keys_cut_in_everywhere(void **state)
@@ -245,7 +292,11 @@ int main(void)
         cmocka_unit_test_setup(long_speech_interrupts_without_words, greet),
         cmocka_unit_test_setup(a_short_word_still_interrupts, greet),
         cmocka_unit_test_setup(a_cough_does_not, greet),
+        cmocka_unit_test_setup(a_cough_over_the_last_words_loses_nothing, greet),
+        cmocka_unit_test_setup(a_reply_that_never_comes_is_given_up, greet),
         cmocka_unit_test_setup(grace_delays_the_interruption, greet),
+        cmocka_unit_test_setup(no_deadline_is_left_behind, greet),
+        cmocka_unit_test_setup(a_sound_does_not_undo_keys, greet),
         cmocka_unit_test_setup(keys_cut_in_everywhere, greet),
         cmocka_unit_test_setup(silence_is_asked_about_once_then_ends_the_call, greet),
         cmocka_unit_test_setup(noise_is_forgotten_mumbling_is_asked_about, greet),
