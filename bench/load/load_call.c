@@ -72,7 +72,7 @@ void call_live(struct load *l, struct load_call *c)
     l->live++;
     c->state = LOAD_LIVE;
     histogram_add(&l->setup, l->now_ns - c->asked_ns);
-    listen_init(&c->listen, l->options->expect);
+    listen_init(&c->listen, l->options->expect, l->options->via == LOAD_TWILIO);
     talk_init(&c->talk, &l->options->talk,
               (l->options->seed << 20) + c->index * UINT64_C(0x9E3779B97F4A7C15),
               l->options->via != LOAD_ECHO, l->now_ns);
