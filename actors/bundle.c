@@ -144,7 +144,6 @@ static struct turn_rules rules_of(const struct agent *agent)
         .resume_ns = MS(300),
         .noise_ns = MS(200),
         .final_ns = SECONDS(4),
-        .reply_ns = SECONDS(10),
         .silence_ns =
             agent->online_check.enabled ? seconds_or_never(agent->online_check.seconds) : NEVER_NS,
         .hang_up_ns = seconds_or_never(agent->user_silence_hangup_seconds),

@@ -267,7 +267,10 @@ static void *shard_main(void *context)
     struct host_thread *t = context;
     struct server *s = t->server;
     struct shard *shard;
+    char name[16];
 
+    snprintf(name, sizeof(name), "shard %u", t->index);
+    pthread_setname_np(pthread_self(), name); /* so that /proc and tools tell what each one costs */
     take_priority(s->setup->config, t->index);
     t->err = make_shard(s, t->index, &shard);
     if (t->err) {
@@ -290,6 +293,7 @@ static void *worker_main(void *context)
     struct host_thread *t = context;
     struct sched_param param = {0};
 
+    pthread_setname_np(pthread_self(), "lane");
     if (sched_setscheduler(0, SCHED_BATCH, &param))
         log_debug("server", NULL, "a lane stays in the default class");
     lane_worker_run(t->server->workers[t->index]);
@@ -486,6 +490,9 @@ int server_run(const struct server_setup *setup, char *why, size_t why_bytes)
         control_host_run(s->control);
     }
     join_all(s);
+    for (uint32_t i = 0; i < s->world.shards && !err; i++)
+        if (s->shards[i].err)
+            err = complain(s->shards[i].err, why, why_bytes, "cannot make", "a shard");
     server_free(&s);
     log_stop();
     return err;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "actors/text.h"
+#include "base/metrics.h"
 
 static struct intents *scratch_intents(const struct engine *e)
 {
@@ -23,6 +24,12 @@ static void fail(struct engine *e, uint32_t epoch, int err, const char *what)
     e->on_event(e->actor, &event);
 }
 
+/* What clears up after a cancel must not be cancelled with the rest: epoch 0 never is. */
+static uint32_t job_epoch(const struct engine *e, const struct provider_intent *intent)
+{
+    return e->input == INPUT_CANCEL ? 0 : intent->epoch;
+}
+
 static void carry_out(struct engine *e, const struct provider_intent *intent)
 {
     int err;
@@ -32,7 +39,11 @@ static void carry_out(struct engine *e, const struct provider_intent *intent)
         e->on_event(e->actor, intent);
         return;
     case INTENT_JOB:
-        err = lane_run(e->actor, &e->session, intent->flag, intent->epoch, intent->body);
+        err = lane_run(e->actor, &e->session, intent->flag, job_epoch(e, intent), intent->body);
+        if (err)
+            metrics_add(METRIC_LANE_REFUSED, 1);
+        if (err && e->input == INPUT_AUDIO)
+            return; /* a moment is not heard, the utterance goes on */
         if (err)
             fail(e, intent->epoch, -err, "the speech lane is behind");
         else
@@ -65,6 +76,7 @@ void engine_input(struct engine *e, struct provider_input *input)
     if (e->stopped)
         return;
     input->config = e->config;
+    e->input = input->kind;
     intents_init(out);
     e->ops->step(e->state, input, shard_now(e->actor->shard), out);
     if (out->bad) {

@@ -25,7 +25,8 @@ struct engine {
     engine_event *on_event;
     struct lane_session session;
     struct actor_timer timer;
-    uint32_t jobs; /* sent and not done */
+    uint32_t jobs;                  /* sent and not done */
+    enum provider_input_kind input; /* the one being carried out */
     bool stopped;
     uint8_t state[ENGINE_STATE_BYTES] __attribute__((aligned(16)));
 };

@@ -2,11 +2,15 @@
 
 #include <string.h>
 
+#include "base/metrics.h"
+
 #define AUDIBLE_LEVEL 200     /* of 32768: what a caller would notice */
 #define GAP_NS        MS(100) /* a caller silent on the wire for so long has a gap, not jitter */
 #define LATE_NS       MS(5)
 #define PLAYOUT_MS    30000
 #define FRAME_MS      20
+#define ROOM_MS       1000  /* less room than this is not worth a message */
+#define SILENT_MS     15000 /* in mid-reply: longer than anything a reply may wait for */
 
 static struct frame_pool *pool_of(const struct leg *leg)
 {
@@ -17,6 +21,26 @@ static int64_t now_of(const struct leg *leg)
 {
     return shard_now(leg->actor->shard);
 }
+
+/* ---- to the call ---- */
+
+static void tell_call(struct leg *leg, uint16_t type, const void *body, size_t body_bytes)
+{
+    actor_send_body(leg->actor, leg->call, type, IF_FULL_STOP, FRAME_NONE, body, body_bytes);
+}
+
+static void tell_heard(struct leg *leg, const struct playout_heard *heard)
+{
+    struct leg_heard_msg body = {.epoch = leg->epoch,
+                                 .piece = heard->piece,
+                                 .heard_samples = heard->piece_heard,
+                                 .piece_samples = heard->piece_samples,
+                                 .piece_ended = heard->piece_ended};
+
+    tell_call(leg, LEG_HEARD, &body, sizeof(body));
+}
+
+/* ---- life ---- */
 
 void leg_init(struct leg *leg, struct actor *a, const struct leg_ops *ops, uint32_t rate_hz,
               uint32_t lead_ms, bool marks, bool continuous)
@@ -37,18 +61,18 @@ void leg_init(struct leg *leg, struct actor *a, const struct leg_ops *ops, uint3
 
 void leg_fini(struct leg *leg)
 {
+    struct playout_heard heard;
+
     if (!leg->actor)
         return;
     actor_slot_leave(leg->actor);
+    if (!actor_id_none(leg->call)) { /* the call's last words are as true as those before */
+        playout_flush(&leg->playout, now_of(leg), leg->ops->clear != NULL, &heard);
+        tell_heard(leg, &heard);
+    }
+    metrics_add(METRIC_PLAYOUT_UNDERRUNS, leg->playout.underruns);
     playout_fini(&leg->playout);
     leg->actor = NULL;
-}
-
-/* ---- to the call ---- */
-
-static void tell_call(struct leg *leg, uint16_t type, const void *body, size_t body_bytes)
-{
-    actor_send_body(leg->actor, leg->call, type, IF_FULL_STOP, FRAME_NONE, body, body_bytes);
 }
 
 static int64_t time_of(const struct leg *leg, int64_t sample)
@@ -215,6 +239,16 @@ static void record_out(struct leg *leg, const int16_t *pcm, const struct playout
     share(leg, AUDIO_OUT, ref, f->sample, &leg->peers.recorder, 1);
 }
 
+static void tell_room(struct leg *leg)
+{
+    struct play_room_msg body = {.room_ms = playout_room_ms(&leg->playout)};
+
+    leg->room_owed = body.room_ms < ROOM_MS;
+    if (!leg->room_owed && !actor_id_none(leg->peers.tts))
+        actor_send_body(leg->actor, leg->peers.tts, PLAY_ROOM, IF_FULL_STOP, FRAME_NONE, &body,
+                        sizeof(body));
+}
+
 static void tell_progress(struct leg *leg, int64_t now_ns)
 {
     uint32_t mark, piece;
@@ -231,12 +265,8 @@ static void tell_progress(struct leg *leg, int64_t now_ns)
         leg->ending = false;
         tell_call(leg, LEG_PLAYED, &body, sizeof(body));
     }
-    if (leg->room_owed && playout_queued_ms(&leg->playout) < PLAYOUT_MS / 10) {
-        struct play_room_msg body = {.room_ms = playout_room_ms(&leg->playout)};
-        leg->room_owed = false;
-        actor_send_body(leg->actor, leg->peers.tts, PLAY_ROOM, IF_FULL_STOP, FRAME_NONE, &body,
-                        sizeof(body));
-    }
+    if (leg->room_owed && playout_queued_ms(&leg->playout) < PLAYOUT_MS / 10)
+        tell_room(leg);
 }
 
 void leg_slot(struct leg *leg)
@@ -246,6 +276,7 @@ void leg_slot(struct leg *leg)
     struct playout_packet packet;
 
     while (playout_pull(&leg->playout, now_ns, pcm, &packet)) {
+        metrics_observe(METRIC_SLOT_LATE, now_ns - packet.due_ns);
         if (now_ns - packet.due_ns > LATE_NS)
             leg->late_packets++;
         leg->ops->send(leg, pcm, &packet);
@@ -254,6 +285,7 @@ void leg_slot(struct leg *leg)
         record_out(leg, pcm, &packet);
     }
     tell_progress(leg, now_ns);
+    call_check(leg->actor, playout_starved_ms(&leg->playout, now_ns) < SILENT_MS);
 }
 
 void leg_mark_back(struct leg *leg, uint32_t mark)
@@ -265,6 +297,16 @@ void leg_mark_back(struct leg *leg, uint32_t mark)
 
 /* ---- barge-in ---- */
 
+/* What was sent up to sample `end` is dropped at the carrier: it was never heard. */
+static void cut_recording(struct leg *leg, int64_t end)
+{
+    struct audio_msg body = {.sample = (now_of(leg) - leg->start_ns) * leg->rate_hz / NS_PER_S};
+
+    if (body.sample < end && !actor_id_none(leg->peers.recorder))
+        actor_send_body(leg->actor, leg->peers.recorder, AUDIO_CUT, IF_FULL_STOP, FRAME_NONE, &body,
+                        sizeof(body));
+}
+
 static void hold(struct leg *leg)
 {
     int64_t now_ns = now_of(leg);
@@ -272,8 +314,10 @@ static void hold(struct leg *leg)
     /* What the carrier holds would be heard on: when it is more than a moment, it is told to drop
      * it, and a resume sends it again. */
     if (playout_hold(&leg->playout, now_ns) > 60 && leg->ops->clear) {
+        int64_t end = leg->playout.clock;
         leg->ops->clear(leg);
         playout_cleared(&leg->playout, now_ns);
+        cut_recording(leg, end); /* a resume sends it again, and it is recorded then */
     }
 }
 
@@ -287,18 +331,10 @@ static void flush(struct leg *leg)
         leg->ops->clear(leg);
     playout_flush(&leg->playout, now_of(leg), clears, &heard);
     leg->ending = false;
-    struct leg_heard_msg body = {.epoch = leg->epoch,
-                                 .piece = heard.piece,
-                                 .heard_samples = heard.piece_heard,
-                                 .piece_samples = heard.piece_samples,
-                                 .piece_ended = heard.piece_ended};
-    tell_call(leg, LEG_HEARD, &body, sizeof(body));
-    if (!clears || actor_id_none(leg->peers.recorder))
-        return;
-    struct audio_msg cut_body = {.sample = (now_of(leg) - leg->start_ns) * leg->rate_hz / NS_PER_S};
-    if (cut_body.sample < cut)
-        actor_send_body(leg->actor, leg->peers.recorder, AUDIO_CUT, IF_FULL_STOP, FRAME_NONE,
-                        &cut_body, sizeof(cut_body));
+    tell_heard(leg, &heard);
+    tell_room(leg);
+    if (clears)
+        cut_recording(leg, cut);
 }
 
 /* ---- messages ---- */
@@ -310,6 +346,7 @@ static void meet_peers(struct leg *leg, const struct msg *m)
     set_up_hearing(leg);
     struct leg_up_msg body = {
         .start_ns = leg->start_ns, .rate_hz = leg->rate_hz, .local = leg->local};
+    tell_room(leg);
     tell_call(leg, LEG_UP, &body, sizeof(body));
     actor_slot_join(leg->actor, shard_emptiest_slot(leg->actor->shard));
 }
@@ -327,6 +364,7 @@ static void play(struct leg *leg, const struct msg *m)
             frame_put(pool_of(leg), &ref);
             call_check(leg->actor, false && "the playout overflowed");
         }
+        leg->room_owed = true;
     } else if (m->type == PLAY_PIECE_END) {
         int err = playout_piece_end(&leg->playout, body->generation, body->piece);
         call_check(leg->actor, err == 0);

@@ -12,6 +12,7 @@
 
 #include "actors/call/leg.h"
 #include "actors/text.h"
+#include "base/metrics.h"
 #include "carrier/carrier.h"
 #include "media/g711.h"
 #include "net/websocket.h"
@@ -41,6 +42,7 @@ struct leg_websocket {
     struct carrier_start who;
     struct actor_timer deadline;
     uint32_t pings; /* without a pong */
+    bool closed;    /* our close frame is out: nothing may follow it */
     uint64_t messages;
     struct ws ws;
     uint8_t buffer[MESSAGE_BYTES];
@@ -122,6 +124,8 @@ static void send_packet(struct leg *leg, const int16_t *pcm, const struct playou
     uint8_t code[LEG_PACKET_SAMPLES_MAX * 2], message[FRAME_DATA_BYTES];
     struct builder b = builder_of(message, sizeof(message));
 
+    metrics_add(METRIC_WS_MESSAGES_OUT, 1);
+    metrics_add(METRIC_WS_BYTES_OUT, packet->samples * sample_bytes(l));
     encode(l, code, pcm, packet->samples);
     l->carrier.ops->media(&l->carrier, slice_of(code, packet->samples * sample_bytes(l)), &b);
     send_message(l, &b);
@@ -158,6 +162,10 @@ static void send_close(struct leg_websocket *l, uint16_t code, const char *why)
     struct builder b = builder_of(bytes, sizeof(bytes));
     frame_ref ref;
 
+    if (l->closed)
+        return;
+    l->closed = true;
+    metrics_add(metrics_ws_close(code), 1);
     ws_encode_close(&b, WS_SERVER, code, slice_str(why), 0);
     ref = frame_chain(shard_pool(l->actor.shard), builder_slice(&b));
     if (ref != FRAME_NONE)
@@ -173,6 +181,7 @@ static void arrived(struct leg_websocket *l)
     struct leg_arrived_msg body = {.agent = l->agent, .rate_hz = l->who.rate_hz};
 
     leg_enter(l, ARRIVED);
+    actor_timer_cancel(&l->actor, &l->deadline);
     jsonw_init(&w, &b);
     jsonw_begin(&w);
     jsonw_put_cstr(&w, "stream_id", l->who.stream_id);
@@ -211,7 +220,7 @@ static void on_admitted(struct leg_websocket *l, const struct admitted_msg *m)
 
 static void on_start(struct leg_websocket *l, const struct carrier_event *ev)
 {
-    l->who = ev->start; /* the deadline stays until the call has taken this leg */
+    l->who = ev->start;
     if (l->agent)
         arrived(l);
     else
@@ -222,6 +231,9 @@ static void on_media(struct leg_websocket *l, struct slice audio)
 {
     int16_t pcm[AUDIO_BYTES];
     size_t n = audio.len / sample_bytes(l);
+
+    metrics_add(METRIC_WS_MESSAGES_IN, 1);
+    metrics_add(METRIC_WS_BYTES_IN, audio.len);
 
     if (l->state != LIVE)
         return;
@@ -417,8 +429,9 @@ static void on_timer(struct leg_websocket *l, uint32_t tag)
         ping(l);
         return;
     }
-    actor_stop_self(&l->actor, l->state == OPENING ? REASON(ETIMEDOUT, "it never said who it is")
-                                                   : REASON(ETIMEDOUT, "no call took it in time"));
+    actor_stop_self(&l->actor, l->state == OPENING
+                                   ? REASON(ETIMEDOUT, "it never said who it is")
+                                   : REASON(ETIMEDOUT, "it was not admitted in time"));
 }
 
 static void leg_websocket_handle(struct actor *a, const struct msg *m)
@@ -447,6 +460,9 @@ static void leg_websocket_handle(struct actor *a, const struct msg *m)
         break;
     case MSG_CLOSED:
         l->stream = IO_NONE;
+        if (!l->closed)
+            metrics_add(METRIC_WS_CLOSE_1006, 1);
+        l->closed = true;
         actor_stop_self(a, REASON(msg_body(m, io_msg)->err, "the caller's socket ended"));
         break;
     case MSG_TIMER:

@@ -115,6 +115,14 @@ static void commit(struct llm *llm, uint32_t epoch)
     engine_command(&llm->engine, INPUT_COMMIT, epoch, SLICE_NONE);
 }
 
+/* Nothing more of it counts: what was heard of it is in the history, cut by LLM_CUT. */
+static void cancel(struct llm *llm, uint32_t epoch)
+{
+    if (epoch == llm->epoch)
+        llm->epoch = 0;
+    engine_cancel(&llm->engine, epoch);
+}
+
 static void start(struct llm *llm, const struct msg *m)
 {
     uint32_t agent = msg_body(m, engine_start_msg)->agent;
@@ -146,7 +154,7 @@ static void llm_handle(struct actor *a, const struct msg *m)
         commit(llm, msg_body(m, epoch_msg)->epoch);
         break;
     case LLM_CANCEL:
-        engine_cancel(&llm->engine, msg_body(m, epoch_msg)->epoch);
+        cancel(llm, msg_body(m, epoch_msg)->epoch);
         break;
     case LLM_CUT:
         if (msg_body(m, llm_cut_msg)->epoch == llm->committed)

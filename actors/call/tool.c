@@ -86,6 +86,8 @@ static void start(struct tool *t, const struct msg *m)
     builder_u8(&b, 0);
     builder_str(&b, t->name);
     builder_u8(&b, 0);
+    builder_str(&b, world_of(&t->actor)->agents[t->args.agent]->agent->id);
+    builder_u8(&b, 0);
     builder_slice_add(&b, arguments);
     err = lane_open(&t->actor, LANE_STORE, PROGRAM_STORE, NULL, 0, &t->store);
     if (err == 0)

@@ -9,7 +9,8 @@
 #include "actors/text.h"
 #include "media/resample.h"
 
-#define CLAUSES_MAX  16   /* waiting ones; beyond it the call ends: nobody listens to that much */
+#define CLAUSES_MAX  66   /* all of a reply, its end, an excuse; beyond it the call ends */
+#define HELD_MAX     512  /* frames made and not yet taken by the leg; beyond it the call ends */
 #define PART_SAMPLES 320  /* resampled at a time */
 #define ROOM_MIN_MS  1000 /* of playout room before the next clause is asked for */
 
@@ -21,6 +22,7 @@ struct clause {
     uint32_t piece;
     bool end;  /* not a clause: the reply ends here */
     bool sent; /* its first audio went out */
+    bool made; /* the provider has given all of it */
 };
 
 struct tts {
@@ -35,8 +37,11 @@ struct tts {
     uint32_t count;
     uint32_t asked;
     uint32_t room_ms;
-    uint32_t heard_epoch; /* TTS_FIRST was sent for it */
-    frame_ref filling;    /* a frame not yet full */
+    uint32_t heard_epoch;     /* TTS_FIRST was sent for it */
+    frame_ref filling;        /* a frame not yet full */
+    frame_ref held[HELD_MAX]; /* ring: full ones that wait for the leg's room, all of one clause */
+    uint32_t held_first;
+    uint32_t held_count;
 };
 
 static struct clause *clause_at(struct tts *tts, uint32_t i)
@@ -53,6 +58,34 @@ static void send_play(struct tts *tts, uint16_t type, const struct clause *c, fr
 
 /* ---- audio: from the provider's pieces to frames at the leg's rate ---- */
 
+static uint32_t ms_of(struct tts *tts, frame_ref ref)
+{
+    uint32_t samples = frame_at(shard_pool(tts->actor.shard), ref)->len / sizeof(int16_t);
+
+    return samples * 1000 / tts->leg_rate_hz;
+}
+
+static void too_much(struct tts *tts)
+{
+    actor_stop(tts->actor.shard, tts->actor.parent->id, REASON(ENOBUFS, "too much to say at once"));
+}
+
+/* What the leg has room for goes to it, in order. */
+static void release(struct tts *tts, const struct clause *c)
+{
+    while (tts->held_count) {
+        frame_ref ref = tts->held[tts->held_first];
+        uint32_t ms = ms_of(tts, ref);
+        if (tts->room_ms < ms)
+            return;
+        tts->room_ms -= ms;
+        tts->held_first = (tts->held_first + 1) % HELD_MAX;
+        tts->held_count--;
+        tts->actor.ledger.frames--;
+        send_play(tts, PLAY, c, ref);
+    }
+}
+
 static void send_filling(struct tts *tts, const struct clause *c)
 {
     struct frame *f;
@@ -63,10 +96,14 @@ static void send_filling(struct tts *tts, const struct clause *c)
     f->rate_hz = tts->leg_rate_hz;
     f->generation = c->generation;
     f->tag = c->piece;
-    frame_ref ref = tts->filling;
+    if (tts->held_count == HELD_MAX) {
+        actor_frame_let_go(&tts->actor, &tts->filling);
+        too_much(tts);
+        return;
+    }
+    tts->held[(tts->held_first + tts->held_count++) % HELD_MAX] = tts->filling;
     tts->filling = FRAME_NONE;
-    tts->actor.ledger.frames--;
-    send_play(tts, PLAY, c, ref);
+    release(tts, c);
 }
 
 static void fill(struct tts *tts, const struct clause *c, const int16_t *pcm, size_t samples)
@@ -152,6 +189,17 @@ static void advance(struct tts *tts)
     }
 }
 
+/* The clause is over when all of it was made and the leg has taken it. */
+static void finish_clause(struct tts *tts)
+{
+    struct clause *c = clause_at(tts, 0);
+
+    if (tts->count == 0 || !c->made || tts->held_count)
+        return;
+    send_play(tts, PLAY_PIECE_END, c, FRAME_NONE);
+    drop_first(tts);
+}
+
 static void on_spoken(struct tts *tts, uint32_t epoch)
 {
     struct clause *c = clause_at(tts, 0);
@@ -159,8 +207,8 @@ static void on_spoken(struct tts *tts, uint32_t epoch)
     if (tts->count == 0 || tts->asked == 0 || c->epoch != epoch)
         return;
     send_filling(tts, c);
-    send_play(tts, PLAY_PIECE_END, c, FRAME_NONE);
-    drop_first(tts);
+    c->made = true;
+    finish_clause(tts);
 }
 
 static void on_event(struct actor *a, const struct provider_intent *event)
@@ -187,8 +235,7 @@ static void say(struct tts *tts, const struct msg *m, bool end)
     const struct tts_say_msg *body = msg_body(m, tts_say_msg);
 
     if (tts->count == CLAUSES_MAX) {
-        struct actor *call = tts->actor.parent;
-        actor_stop(tts->actor.shard, call->id, REASON(ENOBUFS, "too much to say at once"));
+        too_much(tts);
         return;
     }
     struct clause *c = clause_at(tts, tts->count++);
@@ -207,6 +254,11 @@ static void cancel(struct tts *tts, uint32_t epoch)
         drop_first(tts);
     tts->asked = 0;
     actor_frame_let_go(&tts->actor, &tts->filling);
+    while (tts->held_count) {
+        actor_frame_let_go(&tts->actor, &tts->held[tts->held_first]);
+        tts->held_first = (tts->held_first + 1) % HELD_MAX;
+        tts->held_count--;
+    }
     if (any)
         engine_cancel(&tts->engine, epoch);
     resample_reset(&tts->resample);
@@ -253,6 +305,8 @@ static void tts_handle(struct actor *a, const struct msg *m)
         break;
     case PLAY_ROOM:
         tts->room_ms = msg_body(m, play_room_msg)->room_ms;
+        release(tts, clause_at(tts, 0));
+        finish_clause(tts);
         advance(tts);
         break;
     default:

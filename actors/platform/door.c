@@ -88,8 +88,12 @@ static int read_target(struct door *d, char *token, size_t token_bytes)
     if (name.len == 0 || http_unescape(name, false, &b))
         return -ENOENT;
     d->name[b.len] = '\0';
-    if (rest.len)
-        return slice_cstr(rest, token, token_bytes);
+    if (rest.len) {
+        struct builder t = builder_of(token, token_bytes - 1);
+        err = http_unescape(rest, false, &t);
+        token[err ? 0 : t.len] = '\0';
+        return err;
+    }
     err = http_arg(d->head.query, "token", token, token_bytes);
     return err == -ENOENT ? 0 : err;
 }

@@ -11,11 +11,13 @@
 
 #define LOOK_TAG     1u
 #define LOOK_NS      SECONDS(1)
-#define LOOK_SOON_NS MS(20) /* an offer found no room on its way */
+#define LOOK_SOON_NS MS(20)      /* an offer found no room on its way */
+#define LINGER_NS    SECONDS(30) /* a lane may still run a job of it, a leg be admitted to it */
 
 struct version {
     uint64_t to_offer; /* shards that have not been told, a bit each */
     uint64_t held_by;  /* shards that were told and have not released it */
+    int64_t free_ns;   /* all have: when it is freed; 0: not yet */
 };
 
 struct keeper {
@@ -67,13 +69,27 @@ static void on_released(struct keeper *k, uint32_t index, uint32_t shard)
         return;
     struct version *v = &k->versions[index];
     v->held_by &= ~(UINT64_C(1) << shard);
-    if (v->held_by || v->to_offer)
-        return;
+    if (!v->held_by && !v->to_offer)
+        v->free_ns = shard_now(k->actor.shard) + LINGER_NS;
+}
+
+static void free_version(struct keeper *k, uint32_t index)
+{
+    struct world *world = control_world_of(&k->actor)->world;
     struct bundle *bundle = (struct bundle *)(uintptr_t)world->agents[index];
+
+    k->versions[index].free_ns = 0;
     log_info("keeper", NULL, "version %u of agent %s is no longer in use", bundle->agent->version,
              bundle->agent->id);
     world->agents[index] = NULL;
     bundle_free(&bundle);
+}
+
+static void free_released(struct keeper *k)
+{
+    for (uint32_t i = 1; i < AGENT_VERSIONS_MAX; i++)
+        if (k->versions[i].free_ns && k->versions[i].free_ns <= shard_now(k->actor.shard))
+            free_version(k, i);
 }
 
 /* ---- files ---- */
@@ -126,6 +142,7 @@ static void look(struct keeper *k, bool all)
 {
     agent_set_reload(control_world_of(&k->actor)->agents, all, on_change, k);
     offer_waiting(k);
+    free_released(k);
     actor_timer_set(&k->actor, &k->timer, LOOK_TAG,
                     shard_now(k->actor.shard) + (k->waiting ? LOOK_SOON_NS : LOOK_NS));
 }

@@ -207,6 +207,7 @@ static int call_logs(struct store_place *place, struct slice bytes, struct lane_
 struct effect {
     char key[STORE_ID_BYTES];
     char name[NAME_MAX_BYTES + 1];
+    char agent[STORE_ID_BYTES];
     char created_at[32];
     struct json_doc asked; /* {"name","arguments"} */
     struct slice text;     /* the same */
@@ -239,7 +240,7 @@ static int do_appointment(struct store_place *place, const struct effect *e)
 
     jsonw_init(&w, &b);
     jsonw_begin(&w);
-    jsonw_put_cstr(&w, "agent_id", "");
+    jsonw_put_cstr(&w, "agent_id", e->agent);
     jsonw_put_str(&w, "call_id", call_of(e));
     jsonw_put_cstr(&w, "action", e->name);
     put_argument(&w, e, "name");
@@ -348,7 +349,8 @@ static int tool(struct store_place *place, struct slice bytes, struct lane_job *
     struct effect e = {0};
     int err;
 
-    if (take_text(&bytes, e.key, sizeof(e.key)) || take_text(&bytes, e.name, sizeof(e.name)))
+    if (take_text(&bytes, e.key, sizeof(e.key)) || take_text(&bytes, e.name, sizeof(e.name)) ||
+        take_text(&bytes, e.agent, sizeof(e.agent)))
         return -EINVAL;
     e.text = bytes;
     err = json_read(&e.asked, bytes, DOC_BYTES, NULL);

@@ -13,8 +13,9 @@ enum store_job {
     STORE_TOKEN_CLAIM = 1,
     /* Bytes: journal_copy() of one call. Builds and stores its log and transcript, idempotently. */
     STORE_CALL_FINISH,
-    /* Bytes: idempotency key, a zero byte, the tool's name, a zero byte, its JSON arguments. Does
-     * the tool's work once; emits the result as JSON, the first one's if it was done before. */
+    /* Bytes: idempotency key, a zero byte, the tool's name, a zero byte, the agent's, a zero byte,
+     * its JSON arguments. Does the tool's work once; emits the result as JSON, the first one's if
+     * it was done before. */
     STORE_TOOL,
     /* Bytes: a call id. Emits the log's JSON in pieces; -ENOENT. */
     STORE_CALL_LOG,

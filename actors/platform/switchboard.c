@@ -96,7 +96,7 @@ static void on_offer(struct switchboard *s, uint32_t index)
 {
     uint32_t old = find_agent(s, agent_id_of(s, index));
 
-    s->agents[index] = (struct agent_use){.offered = true, .known = true};
+    s->agents[index].offered = s->agents[index].known = true; /* boot's may be offered again */
     if (old && old != index) {
         s->agents[old].offered = false;
         release_unused(s, old);
@@ -199,8 +199,11 @@ static void on_arrived(struct switchboard *s, const struct msg *m)
     struct call_start_msg args = {
         .agent = body->agent, .leg = m->from, .rate_hz = (uint16_t)body->rate_hz};
 
-    if (!leg)
+    if (!leg || leg->life != ACTOR_RUNNING)
         return;
+    /* A newer version may have come since it was admitted; the old one may be on its way out. */
+    if (!s->agents[args.agent].offered)
+        args.agent = find_agent(s, agent_id_of(s, args.agent));
     memcpy(args.protocol, body->protocol, sizeof(args.protocol));
     frame_ref who = FRAME_NONE;
     bool room = !is_full(s);

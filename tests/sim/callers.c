@@ -253,9 +253,13 @@ void caller_placed(struct sim_caller *c, int err, const struct address *peer)
 void callers_deliver(void *context, const struct io_event *e)
 {
     struct sim *sim = context;
-    struct sim_caller *c = &sim->callers[e->owner - 1];
     static uint8_t copy[8192];
 
+    if (e->owner > CALLERS_MAX) {
+        strangers_hear(sim, (uint32_t)e->owner - CALLERS_MAX - 1, e);
+        return;
+    }
+    struct sim_caller *c = &sim->callers[e->owner - 1];
     if (e->kind == IO_CONNECTED && e->err) {
         c->id = IO_NONE;
         refused(c, "nobody took the connection");
@@ -294,7 +298,8 @@ static void caller_tick(struct sim_caller *c)
         return;
     }
     if (sim->now_ns >= c->patience_ns) {
-        if (c->phase == CALLER_PLACING && !sim->rings_filled)
+        /* A switchboard that has drained answers nobody. */
+        if (c->phase == CALLER_PLACING && !sim->rings_filled && !sim->draining)
             sim_wrong(sim, "caller %u was never told what became of its call", c->index);
         refused(c, "the script does not end");
         return;

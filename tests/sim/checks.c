@@ -31,6 +31,9 @@ static void check_shard(struct sim *sim, struct shard *shard)
     if (shard_io(shard)->ops->open_count(shard_io(shard)) != roots)
         sim_wrong(sim, "shard %u has %u handles open after its calls", shard_index(shard),
                   shard_io(shard)->ops->open_count(shard_io(shard)));
+    if (!sim->draining && sim->calls_shown[shard_index(shard)])
+        sim_wrong(sim, "shard %u counts %lld calls after the last has ended", shard_index(shard),
+                  (long long)sim->calls_shown[shard_index(shard)]);
     if (shard->members)
         sim_wrong(sim, "shard %u serves %u slots after its calls", shard_index(shard),
                   shard->members);
@@ -42,7 +45,10 @@ static void check_caller(struct sim *sim, const struct sim_caller *c)
 
     if (call->starts > 1)
         sim_wrong(sim, "%s: one caller made %u calls", c->scene->name, call->starts);
-    if (call->stops != call->starts || call->ends != call->starts)
+    /* A switchboard that ends with the first of several calls hears no more of the others. */
+    if (call->stops != call->starts || call->ends > call->starts ||
+        (call->ends < call->starts && !sim->draining) ||
+        (call->starts && actor_find(sim->shards[call->id.shard], call->id)))
         sim_wrong(sim, "%s: its call was stopped %u times and ended %u times", c->scene->name,
                   call->stops, call->ends);
     if (c->faulty || sim->disturbed)

@@ -233,13 +233,14 @@ static void tick(struct sim *sim)
     if (sim->control_until_ns <= sim->now_ns)
         shard_turn(sim->control);
     callers_step(sim);
+    strangers_step(sim);
     if (sim->drain_ns <= sim->now_ns && !sim->draining)
         control_drain(sim, sim->now_ns + sim_draw_ms(sim, 0, 6000));
 }
 
 static bool calls_over(const struct sim *sim)
 {
-    if (!callers_over(sim))
+    if (!callers_over(sim) || !strangers_over(sim))
         return false;
     for (uint32_t i = 0; i < sim->shard_count; i++)
         if (shard_load(sim->shards[i]).actors > 1)
@@ -283,8 +284,11 @@ static void settle(struct sim *sim)
     sim->drain_ns = NEVER_NS; /* too late to begin one */
     for (uint32_t i = 0; i < sim->worker_count; i++)
         sim->worker_next_ns[i] = sim->worker_slow_ns[i] = 0;
-    for (int i = 0; i < 200; i++)
+    for (int i = 0; i < 200; i++) {
         tick(sim);
+        if (i == 100) /* the outboxes are empty again */
+            control_ask_trees(sim);
+    }
 }
 
 static bool roots_over(const struct sim *sim)
@@ -340,6 +344,7 @@ static void begin(struct sim *sim, const struct options *options, struct sim_cal
     sim->shard_count = 1 + rand_below(&sim->rand, SHARDS_SIM);
     callers_begin(sim);
     faults_plan(sim);
+    strangers_begin(sim);
 }
 
 static void count_run(struct sim *sim)

@@ -161,6 +161,21 @@ struct spell {
 
 #define SPELLS_MAX 12
 
+/* Somebody on the media port who never becomes a caller. */
+struct stranger {
+    io_id id;
+    int64_t start_ns;
+    int64_t connected_ns;
+    int64_t next_ns;
+    uint32_t words; /* which */
+    size_t said;
+    bool slowly; /* a byte at a time */
+    bool connected;
+    bool over;
+};
+
+#define STRANGERS_MAX 2
+
 struct sim {
     const struct options *options;
     struct coverage *coverage;
@@ -180,7 +195,8 @@ struct sim {
     struct shard *control;
     struct actor *control_actor;
     bool rings_filled;
-    int64_t control_until_ns; /* it stands still until then */
+    int64_t calls_shown[SHARDS_SIM]; /* by each shard's last tree */
+    int64_t control_until_ns;        /* it stands still until then */
     struct lane_map lanes;
     struct lane_worker *workers[WORKERS_SIM];
     enum lane worker_lane[WORKERS_SIM];
@@ -192,6 +208,8 @@ struct sim {
     struct frame_pool *callers_pool;
     struct sim_caller *callers; /* CALLERS_MAX */
     uint32_t caller_count;
+    struct stranger strangers[STRANGERS_MAX];
+    uint32_t stranger_count;
     bool disturbed; /* a fault of the world was planned: it may hit any call */
     bool draining;
     bool reoffer;
@@ -243,6 +261,12 @@ bool callers_over(const struct sim *sim);
 void caller_placed(struct sim_caller *c, int err, const struct address *peer);
 struct frame_pool;
 void callers_deliver(void *context, const struct io_event *e);
+
+/* ---- strangers.c ---- */
+void strangers_begin(struct sim *sim);
+void strangers_step(struct sim *sim);
+bool strangers_over(const struct sim *sim);
+void strangers_hear(struct sim *sim, uint32_t index, const struct io_event *e);
 
 /* ---- faults.c ---- */
 /* Draws what goes wrong in this seed, before anything is built. */

@@ -228,8 +228,9 @@ static void runs_a_tool_once(void **state)
 {
     struct store *store = NULL;
     char why[STORE_WHY_BYTES], doc[1024] = "";
-    const char book[] = "c-1.7.1\0book_appointment\0{\"name\":\"book_appointment\",\"arguments\":"
-                        "{\"day\":\"monday\",\"time\":\"nine\",\"name\":\"Ann Lee\"}}";
+    const char book[] =
+        "c-1.7.1\0book_appointment\0clinic\0{\"name\":\"book_appointment\",\"arguments\":"
+        "{\"day\":\"monday\",\"time\":\"nine\",\"name\":\"Ann Lee\"}}";
 
     (void)state;
     assert_int_equal(run(STORE_TOOL, SLICE(book)), 0);
@@ -237,10 +238,11 @@ static void runs_a_tool_once(void **state)
     assert_int_equal(store_open("sqlite:", data_dir, &store, why, sizeof(why)), 0);
     assert_int_equal(store_get(store, STORE_TENANT, "appointments", "c-1.7.1", keep_id, doc), 0);
     assert_non_null(strstr(doc, "\"action\":\"book_appointment\""));
+    assert_non_null(strstr(doc, "\"agent_id\":\"clinic\""));
     assert_non_null(strstr(doc, "\"day\":\"monday\""));
     assert_non_null(strstr(doc, "\"name\":\"Ann Lee\""));
     /* The same key again, whatever else it says: the first one's result, nothing done. */
-    const char again[] = "c-1.7.1\0cancel_appointment\0{\"name\":\"cancel_appointment\"}";
+    const char again[] = "c-1.7.1\0cancel_appointment\0clinic\0{\"name\":\"cancel_appointment\"}";
     assert_int_equal(run(STORE_TOOL, SLICE(again)), 0);
     assert_string_equal(asker->said, "{\"ok\":true}");
     assert_int_equal(store_get(store, STORE_TENANT, "appointments", "c-1.7.1", keep_id, doc), 0);
@@ -248,12 +250,12 @@ static void runs_a_tool_once(void **state)
     assert_int_equal(store_get(store, STORE_TENANT, "effects", "c-1.7.1", keep_id, doc), 0);
     assert_non_null(strstr(doc, "\"call_id\":\"c-1\""));
     store_close(&store);
-    const char unknown[] = "c-1.8.1\0fly\0{\"name\":\"fly\"}";
+    const char unknown[] = "c-1.8.1\0fly\0clinic\0{\"name\":\"fly\"}";
     assert_int_equal(run(STORE_TOOL, SLICE(unknown)), 0);
     assert_non_null(strstr(asker->said, "\"ok\":false"));
     assert_int_equal(run(STORE_TOOL, SLICE(unknown)), 0);
     assert_non_null(strstr(asker->said, "\"ok\":false"));
-    const char broken[] = "c-1.9.1\0fly\0{\"name\":";
+    const char broken[] = "c-1.9.1\0fly\0clinic\0{\"name\":";
     assert_int_equal(run(STORE_TOOL, SLICE(broken)), -EINVAL);
     assert_int_equal(run(STORE_TOOL, SLICE_NONE), -EINVAL);
 }

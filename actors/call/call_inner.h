@@ -1,0 +1,66 @@
+/* What a call is inside, for the files that it is made of: call.c (the conversation) and
+ * call_life.c (how it begins and ends). Owned by the call actor, on its shard. */
+#ifndef CALL_CALL_INNER_H
+#define CALL_CALL_INNER_H
+
+#include "actors/call/cdr.h"
+#include "actors/call/reply.h"
+#include "actors/messages.h"
+#include "actors/world.h"
+
+#define UNDERSTOOD_BYTES 512
+
+enum phase { CONNECTING, TALKING, ENDING, STORING };
+
+struct call {
+    struct actor actor;
+    enum phase phase;
+    struct call_start_msg args;
+    char agent_id[AGENT_NAME_BYTES];
+    struct log_about about;
+    const struct bundle *bundle;
+    struct actor_id leg, stt, llm, tts, recorder;
+    struct turn turn;
+    struct actor_timer turn_timer, keys_timer, limit_timer, late_timer;
+    int64_t start_wall_ms;
+    uint32_t generation; /* of the playout: one more with each flush */
+    uint32_t utterance;  /* epoch the recogniser was last told */
+    uint32_t reply_of;   /* epoch whose reply `reply` holds */
+    bool committed;      /* some of that reply was heard */
+    bool said;           /* and it is written down */
+    bool hang_up;        /* once that reply was heard */
+    bool asked;          /* it is the language model's, and counts as a turn */
+    bool over;           /* it was cut or taken back: nothing more of it is spoken */
+    uint32_t final_owed; /* utterance whose final was asked for */
+    uint32_t taken_back; /* utterance that went on before its final came: it still counts */
+    uint32_t failed;     /* utterance that failed already: one failure each */
+    bool interrupting;   /* the present utterance cut the agent off */
+    uint32_t failures;
+    char line[72];          /* what the leg failed of: the call's own reason */
+    uint32_t tools_pending; /* called by this reply and not done */
+    struct reply reply;
+    uint32_t heard_len;
+    uint8_t heard[TURN_TEXT_BYTES_MAX];
+    uint8_t confidence;
+    uint32_t understood_len;
+    uint8_t understood[UNDERSTOOD_BYTES];
+    uint32_t digit_count;
+    char digits[DTMF_DIGITS_MAX];
+    bool by_keys; /* the present turn began with digits */
+    struct cdr cdr;
+    struct recorded_msg recorded;
+    struct lane_session store;
+};
+
+/* The reply was heard as far as `bytes`: that is what was said. */
+void call_write_said(struct call *c, size_t bytes, bool cut);
+/* Whoever asked for this call learns what became of it, once. */
+void call_tell_asker(struct call *c, int err, const struct address *local);
+
+/* ---- call_life.c ---- */
+void call_start(struct call *c, const struct msg *m);
+void call_stop(struct call *c);
+void call_child_ended(struct call *c, const struct child_ended_msg *m);
+void call_stored(struct call *c, const struct lane_msg *done);
+
+#endif
