@@ -249,7 +249,8 @@ static int adaptation_find(struct load *l)
 {
     char *path = l->model->adaptation;
     const char *value = provider_setting(l->config, "adaptation", NULL);
-    bool none = value ? strcmp(value, "none") == 0 : provider_setting(l->config, "model", NULL) != NULL;
+    bool foreign = provider_setting(l->config, "model", NULL) != NULL;
+    bool none = value ? strcmp(value, "none") == 0 : foreign;
     if (none)
         return 0;
     int err = path_of(l, "adaptation", l->config->data_dir, "speech/phone.mllr", path);
