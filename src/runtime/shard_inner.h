@@ -5,11 +5,11 @@
 #include "runtime/lane.h"
 #include "runtime/shard.h"
 
-#define SCRATCH_BYTES     131072
+#define SCRATCH_BYTES       131072
 #define LARGE_SCRATCH_BYTES 1048576
-#define SLOW_HANDLER_NS   MS(5)
-#define LANE_SESSIONS_MAX 16384
-#define WORKERS_MAX       (LANE_COUNT * LANE_WORKERS_MAX)
+#define SLOW_HANDLER_NS     MS(5)
+#define LANE_SESSIONS_MAX   16384
+#define WORKERS_MAX         (LANE_COUNT * LANE_WORKERS_MAX)
 
 /* All actors of one type: slots base..base+max-1 of the shard, in one mapping. */
 struct slab {
@@ -75,6 +75,8 @@ struct shard {
     uint32_t lane_used_by_host[SHARDS_MAX];
 
     uint64_t messages, dropped, stale, slow;
+    int64_t told_ns; /* when the metrics were last told */
+    uint64_t told_dropped, told_slow, told_refused;
     uint64_t signature;
 };
 
