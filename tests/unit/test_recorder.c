@@ -222,9 +222,9 @@ static void refuses_what_finds_no_slot(void **state)
     (void)state;
     memcpy(header + 36, "data", 4);
     for (int i = 0; i < 2; i++)
-        assert_int_equal(
-            recording_begin(slots, "direct/x.wav", slice_of(header, sizeof(header)), &handles[i]),
-            0);
+        assert_int_equal(recording_begin(slots, "recordings/direct/x.wav",
+                                         slice_of(header, sizeof(header)), &handles[i]),
+                         0);
     begin();
     end();
     assert_true(call.told_first);
