@@ -2,15 +2,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "actors/call/engine.h"
 #include "actors/world.h"
 
-static const char *const kind_keys[] = {
-    [PROVIDER_STT] = "stt.provider",
-    [PROVIDER_LLM] = "llm.provider",
-    [PROVIDER_TTS] = "tts.provider",
-};
+static const char *const kind_names[] = {
+    [PROVIDER_STT] = "stt", [PROVIDER_LLM] = "llm", [PROVIDER_TTS] = "tts"};
 
 static const struct agent_provider *block_of(const struct agent *agent, enum provider_kind kind)
 {
@@ -38,7 +36,37 @@ static bool known_setting(const char *words, const char *key)
     return false;
 }
 
-static int take_settings(struct bundle *b, enum provider_kind kind, char *why, size_t why_bytes)
+/* "stt" and "grammar" make "stt.grammar". */
+static const char *key_of(enum provider_kind kind, const char *name, char *out, size_t out_bytes)
+{
+    snprintf(out, out_bytes, "%s.%s", kind_names[kind], name);
+    return out;
+}
+
+/* A provider says "KEY: what", or what is wrong with a file that a setting of its names: either way
+ * the agent's file and line are put before it. */
+static void place_complaint(const struct bundle *b, enum provider_kind kind, char *why,
+                            size_t why_bytes)
+{
+    const struct setting_list *list = &block_of(b->agent, kind)->settings;
+    char said[1024], key[160];
+    struct slice what, block = slice_str(kind_names[kind]);
+
+    snprintf(said, sizeof(said), "%s", why);
+    struct slice named = slice_cut(slice_str(said), ':', &what);
+    if (slice_starts(named, block) && named.len > block.len && named.at[block.len] == '.' &&
+        what.len > 1 && slice_cstr(named, key, sizeof(key)) == 0) {
+        agent_complain(b->agent, key, why, why_bytes, (const char *)what.at + 1);
+        return;
+    }
+    key_of(kind, "provider", key, sizeof(key));
+    for (size_t i = 0; i < list->count; i++)
+        if (list->at[i].value[0] && strstr(said, list->at[i].value))
+            key_of(kind, list->at[i].key, key, sizeof(key));
+    agent_complain(b->agent, key, why, why_bytes, said);
+}
+
+static int settings_load(struct bundle *b, enum provider_kind kind, char *why, size_t why_bytes)
 {
     const struct setting_list *list = &block_of(b->agent, kind)->settings;
     const struct provider_ops *ops = b->ops[kind];
@@ -48,8 +76,9 @@ static int take_settings(struct bundle *b, enum provider_kind kind, char *why, s
         return -ENOMEM;
     for (size_t i = 0; i < list->count; i++) {
         if (!ops->settings || !known_setting(ops->settings, list->at[i].key)) {
-            snprintf(why, why_bytes, "%s:%u: %s: the provider \"%s\" has no such setting",
-                     b->agent->file, list->at[i].line, list->at[i].key, ops->name);
+            snprintf(why, why_bytes, "%s:%u: %s.%s: the provider \"%s\" has no such setting",
+                     b->agent->file, list->at[i].line, kind_names[kind], list->at[i].key,
+                     ops->name);
             return -EINVAL;
         }
         b->settings[kind][i] = (struct provider_setting){list->at[i].key, list->at[i].value};
@@ -67,16 +96,16 @@ static int load_provider(struct bundle *b, enum provider_kind kind, const char *
 {
     const struct agent_provider *block = block_of(b->agent, kind);
     struct provider_config *config = &b->config[kind];
-    char text[160];
+    char text[160], key[32];
     int err;
 
     b->ops[kind] = provider_find(kind, block->provider);
     if (!b->ops[kind] || b->ops[kind]->state_bytes > ENGINE_STATE_BYTES) {
         snprintf(text, sizeof(text), "there is no provider \"%s\" here", block->provider);
-        agent_complain(b->agent, kind_keys[kind], why, why_bytes, text);
+        agent_complain(b->agent, key_of(kind, "provider", key, sizeof(key)), why, why_bytes, text);
         return -EINVAL;
     }
-    err = take_settings(b, kind, why, why_bytes);
+    err = settings_load(b, kind, why, why_bytes);
     if (err)
         return err;
     *config = (struct provider_config){.agent = b->agent->id,
@@ -92,7 +121,10 @@ static int load_provider(struct bundle *b, enum provider_kind kind, const char *
                                        .setting_count = block->settings.count};
     if (!b->ops[kind]->load)
         return 0;
-    return b->ops[kind]->load(config, &config->loaded, why, why_bytes);
+    err = b->ops[kind]->load(config, &config->loaded, why, why_bytes);
+    if (err)
+        place_complaint(b, kind, why, why_bytes);
+    return err;
 }
 
 static int64_t seconds_or_never(int64_t seconds)

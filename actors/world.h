@@ -40,7 +40,8 @@ struct world {
     struct address media_address;
     struct address rtp_address; /* port 0 */
     uint32_t control_host;
-    uint32_t generation; /* of this process: seconds since the epoch at boot */
+    uint32_t generation; /* of this process: store/generation.h */
+    uint16_t process;    /* and its number, for data directories on different machines */
     uint32_t shards;
     const struct lane_program *programs[PROGRAM_COUNT];
 };

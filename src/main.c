@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/agent.h"
 #include "provider/provider.h"
 #include "server.h"
 
@@ -18,7 +19,7 @@ static const char help[] =
     "sidetone: answers phone calls with AI agents\n"
     "\n"
     "  sidetone [--config FILE] [--agent FILE ...] [--check-config] [--list-providers]\n"
-    "           [--example-config] [--version] [--help]\n"
+    "           [--example-config] [--example-agent] [--version] [--help]\n"
     "\n"
     "  --config FILE      read this configuration (default: the embedded one)\n"
     "  --agent FILE       answer with this agent too; may be given several times\n"
@@ -26,6 +27,7 @@ static const char help[] =
     "  --check-config     say whether configuration and agents are usable, and stop\n"
     "  --list-providers   what speech and language providers there are, and stop\n"
     "  --example-config   print a configuration with every key explained, and stop\n"
+    "  --example-agent    the same for an agent file\n"
     "  --version, --help\n"
     "\n"
     "Started alone it serves the clinic agent on ws://127.0.0.1:7860/media/clinic, its API on\n"
@@ -56,10 +58,9 @@ static void list_providers(void)
     }
 }
 
-static void print_example(void)
+/* Prints a malloc'd text. */
+static void print_example(char *text)
 {
-    char *text = config_example();
-
     if (text)
         fputs(text, stdout);
     free(text);
@@ -75,7 +76,9 @@ static void print_and_exit(int option)
     else if (option == 'l')
         list_providers();
     else if (option == 'e')
-        print_example();
+        print_example(config_example());
+    else if (option == 'x')
+        print_example(agent_example());
     else
         return;
     exit(0);
@@ -83,11 +86,15 @@ static void print_and_exit(int option)
 
 static int read_options(int argc, char **argv, struct options *o)
 {
-    static const struct option names[] = {
-        {"config", required_argument, NULL, 'c'},   {"agent", required_argument, NULL, 'a'},
-        {"check-config", no_argument, NULL, 'k'},   {"list-providers", no_argument, NULL, 'l'},
-        {"example-config", no_argument, NULL, 'e'}, {"version", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
+    static const struct option names[] = {{"config", required_argument, NULL, 'c'},
+                                          {"agent", required_argument, NULL, 'a'},
+                                          {"check-config", no_argument, NULL, 'k'},
+                                          {"list-providers", no_argument, NULL, 'l'},
+                                          {"example-config", no_argument, NULL, 'e'},
+                                          {"version", no_argument, NULL, 'v'},
+                                          {"example-agent", no_argument, NULL, 'x'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {

@@ -17,6 +17,7 @@
 #include "actors/platform/control_host.h"
 #include "actors/platform/store_program.h"
 #include "actors/world.h"
+#include "store/generation.h"
 #include "store/recover.h"
 
 #define SPEECH_WORKERS  2
@@ -87,6 +88,10 @@ static int load_agents(struct server *s, char *why, size_t why_bytes)
     err = agent_set_new(paths, count, NULL, &s->agents, why, why_bytes);
     if (err)
         return err;
+    if (agent_set_count(s->agents) == 0) {
+        snprintf(why, why_bytes, "%s: no agent file (.yaml) is in it", count ? paths[0] : "agents");
+        return -ENOENT;
+    }
     for (size_t i = 0; i < agent_set_count(s->agents); i++) {
         struct bundle *bundle;
         struct agent *agent = agent_ref(agent_set_at(s->agents, i));
@@ -165,6 +170,9 @@ static int open_records(struct server *s, char *why, size_t why_bytes)
     if (mkdir(dir, 0700) && errno != EEXIST)
         return complain(errno, why, why_bytes, "cannot make", dir);
     err = recover(s, why, why_bytes);
+    if (!err)
+        err = generation_take(s->data_dir, clock_machine.wall_ms(NULL), &s->world.generation, why,
+                              why_bytes);
     if (err)
         return err;
     snprintf(s->name, sizeof(s->name), "%08x-%d", s->world.generation, (int)getpid());
@@ -204,6 +212,14 @@ static void take_priority(const struct config *config, uint32_t index)
 }
 
 /* io_uring, or epoll where it is refused. */
+static int make_io_quietly(const struct io_setup *setup, struct io **out)
+{
+    int err = io_uring_new(setup, out);
+
+    return err ? io_epoll_new(setup, out) : 0;
+}
+
+/* The first shard says it for all. */
 static int make_io(const struct io_setup *setup, struct io **out)
 {
     int err = io_uring_new(setup, out);
@@ -238,7 +254,8 @@ static int make_shard(struct server *s, uint32_t index, struct shard **out)
                                 .mesh = s->mesh,
                                 .io_new = config->io == CONFIG_IO_URING   ? io_uring_new
                                           : config->io == CONFIG_IO_EPOLL ? io_epoll_new
-                                                                          : make_io,
+                                          : index == 0                    ? make_io
+                                                                          : make_io_quietly,
                                 .handles_max = 2048 + calls * 3,
                                 .receive_bytes = RECEIVE_BYTES,
                                 .world = &s->world};
@@ -250,7 +267,10 @@ static void *shard_main(void *context)
     struct host_thread *t = context;
     struct server *s = t->server;
     struct shard *shard;
+    char name[16];
 
+    snprintf(name, sizeof(name), "shard %u", t->index);
+    pthread_setname_np(pthread_self(), name); /* so that /proc and tools tell what each one costs */
     take_priority(s->setup->config, t->index);
     t->err = make_shard(s, t->index, &shard);
     if (t->err) {
@@ -273,6 +293,7 @@ static void *worker_main(void *context)
     struct host_thread *t = context;
     struct sched_param param = {0};
 
+    pthread_setname_np(pthread_self(), "lane");
     if (sched_setscheduler(0, SCHED_BATCH, &param))
         log_debug("server", NULL, "a lane stays in the default class");
     lane_worker_run(t->server->workers[t->index]);
@@ -332,7 +353,7 @@ static int prepare(struct server *s, const struct server_setup *setup, char *why
     s->world.data_dir = s->data_dir;
     s->world.share_dir = setup->share_dir;
     s->world.shards = config->shards ? (uint32_t)config->shards : (uint32_t)cores;
-    s->world.generation = (uint32_t)(clock_machine.wall_ms(NULL) / 1000);
+    s->world.process = (uint16_t)getpid();
     s->world.programs[PROGRAM_PROVIDER] = &engine_program;
     s->world.programs[PROGRAM_STORE] = &store_program;
     s->world.media_address = bind_address_of(&config->media_bind);
@@ -398,8 +419,19 @@ static void join_all(struct server *s)
     }
 }
 
-static void free_all(struct server *s)
+static struct server *server_new(void)
 {
+    struct server *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        abort();
+    return s;
+}
+
+static void server_free(struct server **s_at)
+{
+    struct server *s = *s_at;
+
     control_host_free(&s->control);
     for (uint32_t i = 0; i < s->worker_count; i++)
         lane_worker_free(&s->workers[i], memory_close);
@@ -409,6 +441,8 @@ static void free_all(struct server *s)
     free_agents(s);
     vad_weights_close(&s->world.weights_8k);
     vad_weights_close(&s->world.weights_16k);
+    free(s);
+    *s_at = NULL;
 }
 
 static void say_ready(const struct server *s)
@@ -424,19 +458,17 @@ static void say_ready(const struct server *s)
 
 int server_check(const struct server_setup *setup, char *why, size_t why_bytes)
 {
-    struct server *s = calloc(1, sizeof(*s));
-    int err = s ? prepare(s, setup, why, why_bytes) : -ENOMEM;
+    struct server *s = server_new();
+    int err = prepare(s, setup, why, why_bytes);
 
-    if (s)
-        free_all(s);
-    free(s);
+    server_free(&s);
     return err;
 }
 
 int server_run(const struct server_setup *setup, char *why, size_t why_bytes)
 {
-    struct server *s = calloc(1, sizeof(*s));
-    int err = s ? prepare(s, setup, why, why_bytes) : -ENOMEM;
+    struct server *s = server_new();
+    int err = prepare(s, setup, why, why_bytes);
 
     if (!err)
         err = try_port(&s->world.media_address, "media.bind", why, why_bytes);
@@ -457,14 +489,11 @@ int server_run(const struct server_setup *setup, char *why, size_t why_bytes)
         say_ready(s);
         control_host_run(s->control);
     }
-    if (s) {
-        join_all(s);
-        for (uint32_t i = 0; i < s->world.shards && !err; i++)
-            if (s->shards[i].err)
-                err = complain(s->shards[i].err, why, why_bytes, "cannot make", "a shard");
-        free_all(s);
-    }
+    join_all(s);
+    for (uint32_t i = 0; i < s->world.shards && !err; i++)
+        if (s->shards[i].err)
+            err = complain(s->shards[i].err, why, why_bytes, "cannot make", "a shard");
+    server_free(&s);
     log_stop();
-    free(s);
     return err;
 }

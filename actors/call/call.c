@@ -66,7 +66,8 @@ void call_write_said(struct call *c, size_t bytes, bool cut)
 
 static void expect_progress(struct call *c)
 {
-    actor_timer_set(&c->actor, &c->late_timer, LATE_TAG, now_of(c) + LATE_NS);
+    if (c->phase == TALKING) /* a word may still come when it is over */
+        actor_timer_set(&c->actor, &c->late_timer, LATE_TAG, now_of(c) + LATE_NS);
 }
 
 static void begin_reply(struct call *c, uint32_t epoch)
@@ -305,8 +306,8 @@ static void on_leg_up(struct call *c, const struct msg *m)
 {
     const struct agent *agent = c->bundle->agent;
 
-    if (c->phase != CONNECTING) /* it is being stopped already */
-        return;
+    if (c->phase != CONNECTING)
+        return; /* it comes up for a call that is ending already */
     c->cdr.start_ns = msg_body(m, leg_up_msg)->start_ns;
     c->phase = TALKING;
     c->leg = m->from;

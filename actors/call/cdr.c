@@ -59,16 +59,17 @@ void cdr_open(struct cdr *cdr, struct actor *a, const struct log_about *about,
     if (begin->recorded &&
         blob_path(BLOB_RECORDING, NULL, begin->args->call_id, recording, sizeof(recording)))
         recording[0] = '\0';
-    struct record_begin record = {.wall_ms = begin->wall_ms,
-                                  .agent_version = begin->agent->version,
-                                  .recording_rate_hz = recording[0] ? format.rate_hz : 0,
-                                  .recording_channels = (uint8_t)format.channels,
-                                  .tenant = SLICE("default"),
-                                  .agent_id = slice_str(begin->agent->id),
-                                  .protocol = slice_str(begin->args->protocol),
-                                  .direction = SLICE("inbound"),
-                                  .carrier_call_id = carrier_call_id(begin->who, id, sizeof(id)),
-                                  .recording = slice_str(recording)};
+    struct record_begin record = {
+        .wall_ms = begin->wall_ms,
+        .agent_version = begin->agent->version,
+        .recording_rate_hz = recording[0] ? format.rate_hz : 0,
+        .recording_channels = (uint8_t)format.channels,
+        .tenant = SLICE("default"),
+        .agent_id = slice_str(begin->agent->id),
+        .protocol = slice_str(begin->args->protocol),
+        .direction = actor_id_none(begin->args->asker) ? SLICE("inbound") : SLICE("outbound"),
+        .carrier_call_id = carrier_call_id(begin->who, id, sizeof(id)),
+        .recording = slice_str(recording)};
     record_begin_put(&b, &record);
     cdr->open = !b.bad && journal_begin(journal_of(cdr), begin->args->call_id, builder_slice(&b),
                                         &cdr->journal) == 0;

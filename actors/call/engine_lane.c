@@ -57,16 +57,27 @@ static bool port_cancelled(struct job_port *port)
     return lane_cancelled(container_of(port, struct engine_port, port)->job);
 }
 
+static struct worker_memory *worker_memory_new(void)
+{
+    struct worker_memory *all = calloc(1, sizeof(*all));
+
+    if (!all)
+        abort();
+    return all;
+}
+
+static void worker_memory_free(struct worker_memory *all)
+{
+    free(all);
+}
+
 static void **memory_of(struct lane_job *job, const struct provider_ops *ops)
 {
     void **at = lane_worker_memory(job, PROGRAM_PROVIDER);
     struct worker_memory *all = *at;
 
-    if (!all) {
-        all = *at = calloc(1, sizeof(*all));
-        if (!all)
-            abort();
-    }
+    if (!all)
+        all = *at = worker_memory_new();
     for (size_t i = 0; i < ARRAY_LEN(all->of); i++) {
         if (!all->of[i].ops)
             all->of[i].ops = ops;
@@ -123,7 +134,7 @@ void engine_program_memory_close(void *memory)
     for (size_t i = 0; i < ARRAY_LEN(all->of); i++)
         if (all->of[i].memory && all->of[i].ops->worker_close)
             all->of[i].ops->worker_close(all->of[i].memory);
-    free(all);
+    worker_memory_free(all);
 }
 
 const struct lane_program engine_program = {.name = "provider",

@@ -406,8 +406,10 @@ static void stop(struct leg_websocket *l)
 {
     const struct log_about *about = NULL;
 
-    if (l->state < ARRIVED && l->actor.reason.err)
-        log_info("leg_websocket", about, "a peer was turned away: %s", l->actor.reason.what);
+    if (l->state < LIVE) /* from then on its call says why it ended */
+        log_info("leg_websocket", about, "%s: %s",
+                 l->actor.reason.err ? "a peer was turned away" : "a peer left before its call",
+                 l->actor.reason.what);
     if (!l->ws.done)
         send_close(l,
                    l->actor.reason.err == EACCES ? WS_CLOSE_POLICY

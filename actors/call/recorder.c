@@ -37,10 +37,10 @@ struct recorder {
     int64_t begun_ns;
     int16_t window[2][WINDOW_MAX]; /* rings, by sample % WINDOW_MAX; silence where nobody spoke */
     io_id file;
-    bool open;    /* the file is: writes may go out */
-    bool writing; /* one is out */
-    bool ending;  /* header and end are to be written */
-    bool headed;  /* the final header is out or done */
+    bool open;       /* the file is: writes may go out */
+    bool writing;    /* one is out */
+    bool ending;     /* header and end are to be written */
+    uint32_t headed; /* bytes of the final header that are in the file */
     uint32_t handle;
     bool begun;
     int32_t err;
@@ -164,11 +164,12 @@ static void write_next(struct recorder *r)
     if (recording_next(slots(r), r->handle, r->ending, &write)) {
         r->writing = true;
         err = io->ops->file_write(io, r->file, write.bytes, write.offset, 0);
-    } else if (r->ending && !r->headed) {
-        r->headed = true;
+    } else if (r->ending && r->headed < sizeof(r->header)) {
         r->writing = true;
         recording_header(slots(r), r->handle, r->header);
-        err = io->ops->file_write(io, r->file, slice_of(r->header, sizeof(r->header)), 0, 1);
+        err = io->ops->file_write(io, r->file,
+                                  slice_of(r->header + r->headed, sizeof(r->header) - r->headed),
+                                  r->headed, 1);
     } else {
         if (r->ending)
             end(r);
@@ -192,6 +193,8 @@ static void on_written(struct recorder *r, const struct io_msg *m)
         metrics_add(METRIC_RECORDING_BYTES, m->len);
     if (m->tag == 0)
         recording_written(slots(r), r->handle, m->err ? 0 : m->len);
+    else if (!m->err)
+        r->headed += m->len; /* the rest of a short write goes next */
     if (m->err) {
         /* Nothing more is written; what is there stays, and is never called whole. */
         r->open = false;

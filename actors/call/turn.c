@@ -225,6 +225,7 @@ static uint32_t on_speaking(struct turn *t, const struct turn_event *e, int64_t 
     t->words = 0;
     t->complete = false;
     t->finishing = false;
+    t->played = false;
     t->deadline_ns = t->speech_ns + t->rules.evidence_ns;
     return ACT_HOLD | ACT_LISTEN;
 }
@@ -244,6 +245,8 @@ static uint32_t on_paused(struct turn *t, const struct turn_event *e, int64_t no
 
     if (e->kind == ON_FAILED)
         return interrupt(t);
+    if (e->kind == ON_PLAYED)
+        t->played = true;
     if (t->speech && (enough_words || now_ns >= t->speech_ns + t->rules.evidence_ns))
         return interrupt(t);
     if (!t->speech && enough_words) {
@@ -258,7 +261,10 @@ static uint32_t on_paused(struct turn *t, const struct turn_event *e, int64_t no
         t->deadline_ns = t->speech_ns + t->rules.evidence_ns;
     if (!t->speech && now_ns >= t->deadline_ns) {
         turn_enter(t, TURN_SPEAKING); /* a cough: go on */
-        return ACT_RESUME | ACT_FORGET;
+        if (!t->played)
+            return ACT_RESUME | ACT_FORGET;
+        t->greeted = true; /* there was nothing left to go on with */
+        return ACT_RESUME | ACT_FORGET | ACT_TURN_OVER | await_caller(t, now_ns);
     }
     return 0;
 }

@@ -4,12 +4,13 @@
  * actor owns. Every transition goes through turn_enter(), which checks it against the table of
  * legal ones.
  *
- *              speech             pause            decided           first audio
- *   LISTENING ────────▶ USER_SPEAKING ──▶ ENDPOINTING ──▶ THINKING ─────────────▶ SPEAKING
- *       ▲                    ▲   ◀──────────┘ speech         │ speech: taken back      │ speech:
- * HOLD │                    └───────────────────────────────┘                         ▼
- *       └──────────── all heard ◀──────── SPEAKING ◀── nothing in it: RESUME ─────── PAUSED
- *                                USER_SPEAKING ◀────── evidence: FLUSH ───────────────┘
+ *               speech                pause              silence
+ *   LISTENING ─────────▶ USER_SPEAKING ◀──────▶ ENDPOINTING ────────▶ THINKING
+ *    ▲     ▲               ▲      ▲     speech                        │    │ first audible sample
+ *    │     │               │      └────── speech: taken back ◀────────┘    ▼
+ *    │     └──── all heard ┼──────────────────────────────────────────── SPEAKING
+ *    │                     └── evidence: FLUSH ── PAUSED ◀── speech: HOLD ──┤
+ *    └── noise, failed (from THINKING)              └── nothing: RESUME ────▶┘
  */
 #ifndef CALL_TURN_H
 #define CALL_TURN_H
@@ -106,6 +107,7 @@ struct turn {
     bool finishing; /* the final of `epoch` was asked for */
     bool keys;      /* digits are being gathered */
     bool reminded;
+    bool played;         /* while paused: all of the held reply had been heard already */
     int64_t speech_ns;   /* first voiced sample of the present speech */
     int64_t voiced_ns;   /* last voiced sample */
     int64_t audible_ns;  /* when the reply became audible */

@@ -2,6 +2,7 @@
  * store lane, and the answer goes out when it is complete or its time is over. Nothing here waits:
  * each request that has to ask is an `op` with a deadline. One, on the control thread. */
 #include "actors/platform/api_inner.h"
+#include "store/generation.h"
 
 const struct http_route api_routes[] = {
     {"GET", "/health", ROUTE_HEALTH},     {"GET", "/health/ready", ROUTE_READY},
@@ -106,10 +107,15 @@ static void on_request(struct api *api, uint64_t id)
 
 /* ---- life ---- */
 
+/* A new generation on the same port takes all requests; without one the API stays, so that it can
+ * be seen what is waited for. */
 static void drain(struct api *api)
 {
+    const struct world *world = api_world(api)->world;
     struct drain_msg body = {.deadline_ns = api_world(api)->drained_by_ns};
 
+    if (generation_passed(world->data_dir, world->generation))
+        http_server_quiet(api_world(api)->server);
     for (uint32_t i = 0; i < api_world(api)->world->shards; i++)
         if (!actor_send_body(&api->actor, switchboard_of(i), DRAIN, IF_FULL_DROP, FRAME_NONE, &body,
                              sizeof(body)))

@@ -16,7 +16,9 @@
 #define CLAIMS_MAX 256 /* tokens being claimed; beyond it askers are told EBUSY */
 #define RETRY_TAG  1u
 #define DRAIN_TAG  2u
-#define RETRY_NS   SECONDS(1)
+#define RETRY_NS   MS(100) /* a release found no room on its way */
+#define KNOCK_TAG  3u
+#define KNOCK_NS   MS(100) /* after the listener closed: who knocked before has come in by then */
 
 extern const struct actor_type door_type, call_type;
 
@@ -45,7 +47,9 @@ struct switchboard {
     uint32_t calls;
     uint32_t next_call;
     bool draining;
-    struct actor_timer drain_timer, retry_timer;
+    bool last_knocked; /* nobody new will come in */
+    struct actor_timer drain_timer, knock_timer;
+    struct actor_timer retry_timer; /* releases are owed */
 };
 
 /* ---- agents ---- */
@@ -73,9 +77,11 @@ static void release_unused(struct switchboard *s, uint32_t index)
 
     if (!use->known || use->offered || use->calls)
         return;
-    use->known = !actor_send_body(&s->actor, control, AGENT_RELEASED, IF_FULL_DROP, FRAME_NONE,
-                                  &body, sizeof(body));
-    if (use->known && s->actor.life == ACTOR_RUNNING) /* it must not end the shard: later again */
+    /* Without this message the version is never freed: it is sent until it has found room. */
+    if (actor_send_body(&s->actor, control, AGENT_RELEASED, IF_FULL_DROP, FRAME_NONE, &body,
+                        sizeof(body)))
+        use->known = false;
+    else if (s->actor.life == ACTOR_RUNNING)
         actor_timer_set(&s->actor, &s->retry_timer, RETRY_TAG,
                         shard_now(s->actor.shard) + RETRY_NS);
 }
@@ -155,7 +161,7 @@ static void on_admit(struct switchboard *s, const struct msg *m)
 
     if (agent == 0)
         answer(s, m->from, ask->cookie, ENOENT, 0);
-    else if (s->draining || is_full(s))
+    else if (is_full(s)) /* who knocked before a drain is let in: nobody else has its socket */
         answer(s, m->from, ask->cookie, EBUSY, 0);
     else if (ask->token_given && m->frame != FRAME_NONE)
         claim_token(s, m, agent);
@@ -178,8 +184,8 @@ static struct actor *spawn_call(struct switchboard *s, struct call_start_msg *ar
 {
     const struct world *world = world_of(&s->actor);
 
-    snprintf(args->call_id, sizeof(args->call_id), "%08x-%02x-%06x", world->generation,
-             shard_index(s->actor.shard), ++s->next_call & 0xFFFFFFu);
+    snprintf(args->call_id, sizeof(args->call_id), "%08x-%04x-%02x-%06x", world->generation,
+             world->process, shard_index(s->actor.shard), ++s->next_call & 0xFFFFFFu);
     struct actor *call =
         actor_spawn(s->actor.shard, &call_type, &s->actor, args->agent, args, sizeof(*args), take);
     if (!call)
@@ -202,9 +208,11 @@ static void on_arrived(struct switchboard *s, const struct msg *m)
     if (!s->agents[args.agent].offered)
         args.agent = find_agent(s, agent_id_of(s, args.agent));
     memcpy(args.protocol, body->protocol, sizeof(args.protocol));
-    frame_ref who =
-        m->frame == FRAME_NONE ? FRAME_NONE : frame_keep(shard_pool(s->actor.shard), m->frame);
-    if (s->draining || is_full(s) || !spawn_call(s, &args, who)) {
+    frame_ref who = FRAME_NONE;
+    bool room = !is_full(s);
+    if (room && m->frame != FRAME_NONE)
+        who = frame_keep(shard_pool(s->actor.shard), m->frame);
+    if (!room || !spawn_call(s, &args, who)) {
         count_refusal(s, EBUSY);
         actor_stop(s->actor.shard, m->from, REASON(EBUSY, "no room for another call"));
     }
@@ -350,20 +358,41 @@ static void start(struct switchboard *s)
         actor_stop_self(&s->actor, REASON(-err, "the media port cannot be listened on"));
 }
 
+/* Who has connected is let in and served: closing on them would lose their calls. */
+static bool drained(const struct switchboard *s)
+{
+    return s->draining && s->last_knocked && !s->actor.child;
+}
+
 static void drain(struct switchboard *s, int64_t deadline_ns)
 {
+    int64_t now_ns = shard_now(s->actor.shard);
+
+    if (!s->draining)
+        actor_timer_set(&s->actor, &s->knock_timer, KNOCK_TAG, now_ns + KNOCK_NS);
     s->draining = true;
-    actor_io_close(&s->actor, &s->listener, false);
-    if (s->calls == 0)
+    actor_io_close(&s->actor, &s->listener, true);
+    actor_timer_set(&s->actor, &s->drain_timer, DRAIN_TAG, deadline_ns);
+}
+
+static void on_timer(struct switchboard *s, uint32_t tag)
+{
+    if (tag == RETRY_TAG) {
+        release_again(s);
+        return;
+    }
+    s->last_knocked = s->last_knocked || tag == KNOCK_TAG;
+    if (drained(s))
         actor_stop_self(&s->actor, REASON(0, "drained"));
-    else
-        actor_timer_set(&s->actor, &s->drain_timer, DRAIN_TAG, deadline_ns);
+    else if (tag == DRAIN_TAG)
+        actor_stop_self(&s->actor, REASON(0, "the time to drain is over"));
 }
 
 static void stop(struct switchboard *s)
 {
     actor_timer_cancel(&s->actor, &s->drain_timer);
     actor_timer_cancel(&s->actor, &s->retry_timer);
+    actor_timer_cancel(&s->actor, &s->knock_timer);
     actor_io_close(&s->actor, &s->listener, false);
     lane_close(&s->actor, &s->store);
     if (!s->actor.child)
@@ -375,7 +404,7 @@ static void on_ended(struct switchboard *s, const struct msg *m)
     on_child_ended(s, msg_body(m, child_ended_msg));
     if (s->actor.life == ACTOR_STOPPING && !s->actor.child)
         actor_end(&s->actor);
-    else if (s->draining && s->calls == 0)
+    else if (drained(s))
         actor_stop_self(&s->actor, REASON(0, "drained"));
 }
 
@@ -394,10 +423,7 @@ static void switchboard_handle(struct actor *a, const struct msg *m)
         on_ended(s, m);
         break;
     case MSG_TIMER:
-        if (msg_body(m, timer_msg)->tag == RETRY_TAG)
-            release_again(s);
-        else
-            actor_stop_self(a, REASON(0, "the time to drain is over"));
+        on_timer(s, msg_body(m, timer_msg)->tag);
         break;
     case MSG_ACCEPTED:
         on_accepted(s, msg_body(m, io_msg));

@@ -43,4 +43,22 @@
 #define JSON_DEPTH_MAX       16
 #define CONFIG_BYTES_MAX     1048576
 
+/* ---- files that people write ---- */
+#define YAML_DEPTH_MAX  8     /* blocks within blocks; beyond: refused */
+#define YAML_NODES_MAX  4096  /* values in one file; beyond: refused */
+#define YAML_KEYS_MAX   256   /* keys of one block; beyond: refused */
+#define YAML_KEY_BYTES  64    /* longer keys are refused */
+#define YAML_SCALAR_MAX 65536 /* bytes of one value after ${} is replaced; beyond: refused */
+#define AGENTS_MAX      1024  /* files; more are refused */
+
+/* ---- records ---- */
+#define JOURNAL_PAYLOAD_MAX    16384    /* one record; longer ones are refused */
+#define JOURNAL_CALLS_MAX      4096     /* of one shard, a power of two; beyond: -ENOSPC */
+#define JOURNAL_CALL_BYTES_MAX 1048576  /* records of one call; beyond: -ENOSPC but for its end */
+#define RECORDING_CHUNK_BYTES  16384    /* one write: 0.5 s of 16 kHz mono */
+#define RECORDING_RING_BYTES   65536    /* waiting sound; beyond: newest dropped */
+#define STORE_ID_BYTES         200      /* longer ids and tenants: -EINVAL */
+#define STORE_DOC_BYTES        16777216 /* larger documents: -EMSGSIZE */
+#define STORE_LIST_MAX         1000     /* documents of one page */
+
 #endif

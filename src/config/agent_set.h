@@ -4,9 +4,8 @@
 #ifndef CONFIG_AGENT_SET_H
 #define CONFIG_AGENT_SET_H
 
+#include "base/limits.h"
 #include "config/agent.h"
-
-#define AGENTS_MAX 1024 /* files; more are refused */
 
 struct agent_set;
 

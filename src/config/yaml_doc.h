@@ -11,15 +11,11 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/limits.h"
 #include "base/reason.h"
 
-#define YAML_DEPTH_MAX   8     /* blocks within blocks; beyond: refused */
-#define YAML_NODES_MAX   4096  /* values in one file; beyond: refused */
-#define YAML_KEYS_MAX    256   /* keys of one block; beyond: refused */
-#define YAML_KEY_BYTES   64    /* longer keys are refused */
-#define YAML_SCALAR_MAX  65536 /* bytes of one value after ${} is replaced; beyond: refused */
-#define YAML_PATH_BYTES  640   /* "a.b[3].c": depth times key, and indices */
-#define CONFIG_WHY_BYTES 1024  /* room for any complaint; longer ones are cut */
+#define YAML_PATH_BYTES  640  /* "a.b[3].c": depth times key, and indices */
+#define CONFIG_WHY_BYTES 1024 /* room for any complaint; longer ones are cut */
 
 enum yaml_kind { YAML_VALUE, YAML_BLOCK, YAML_LIST };
 

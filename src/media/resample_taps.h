@@ -1,4 +1,8 @@
-/* Written by tools/gen-resample; do not edit. */
+/* The filters of resample.c: the taps of each ratio, laid out as its loops read them, and
+ * their table. Constants without state, for any thread; included there alone.
+ * Written by tools/gen-resample; do not edit. */
+#ifndef MEDIA_RESAMPLE_TAPS_H
+#define MEDIA_RESAMPLE_TAPS_H
 
 static const int16_t taps_8_16[][2] = {
     {8, -21},       {45, -86},     {147, -234},   {347, -487},   {650, -829},   {1012, -1189},
@@ -124,3 +128,5 @@ static const struct filter filters[] = {
     {48000, 8000, 1, 6, 96, 32, 3, 32, taps_48_8},
     {8000, 48000, 6, 1, 96, 31, 1, 16, taps_8_48},
 };
+
+#endif

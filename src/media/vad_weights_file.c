@@ -1,5 +1,6 @@
 /* Boot only: the file behind a set of weights, mapped so that every process on the machine shares
- * one copy. */
+ * one copy.
+ * tidy: allow layers in this file: it runs at boot alone, before there is a call or a shard. */
 #include "media/vad_weights.h"
 
 #include <errno.h>

@@ -660,6 +660,12 @@ fail:
 
 void http_server_quiet(struct http_server *server)
 {
+    int fd;
+
+    /* Who has connected already is let in: closing would reset them. */
+    while (server->listener >= 0 &&
+           (fd = accept4(server->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+        adopt(server, fd);
     listen_close(server);
 }
 

@@ -478,7 +478,7 @@ static void llm_step(void *state, const struct provider_input *in, int64_t now_n
     }
 }
 
-static char *file_read(const char *path, size_t *len)
+static char *file_load(const char *path, size_t *len)
 {
     FILE *file = fopen(path, "re");
     char *text = file ? malloc(RULES_BYTES_MAX + 1) : NULL;
@@ -501,7 +501,7 @@ static int llm_load(const struct provider_config *config, const void **loaded, c
     }
     snprintf(path, sizeof(path), "%s%s%s", name[0] == '/' ? "" : config->folder,
              name[0] == '/' ? "" : "/", name);
-    char *text = file_read(path, &len);
+    char *text = file_load(path, &len);
     if (!text) {
         snprintf(why, why_bytes, "%s: cannot be read (%s)", path, strerror(errno));
         return -ENOENT;

@@ -1,3 +1,5 @@
+/* tidy: allow alloc in this file: a language model is counted and written once, when its agent is
+ * loaded. */
 #include "provider/ngram.h"
 
 #include <errno.h>

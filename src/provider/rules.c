@@ -256,19 +256,28 @@ static void rules_check(struct parse *p)
                    SLICE_NONE);
 }
 
+static struct rules *rules_new(size_t text_bytes)
+{
+    struct rules *r = calloc(1, sizeof(*r));
+
+    if (r)
+        r->text = malloc(text_bytes + 1);
+    if (r && !r->text) {
+        free(r);
+        return NULL;
+    }
+    return r;
+}
+
 int rules_parse(struct slice text, const char *file, struct rules **out, char *why,
                 size_t why_bytes)
 {
-    struct rules *r = calloc(1, sizeof(*r));
+    struct rules *r = rules_new(text.len);
     *out = NULL;
     struct parse p = {
         .r = r, .file = file, .slot = -1, .intent = -1, .why = why, .why_bytes = why_bytes};
-    if (r)
-        r->text = malloc(text.len + 1);
-    if (!r || !r->text) {
-        free(r);
+    if (!r)
         return -ENOMEM;
-    }
     if (text.len)
         memcpy(r->text, text.at, text.len);
     if (text.len > RULES_BYTES_MAX || !slice_is_utf8(text))

@@ -1,3 +1,6 @@
+/* tidy: allow alloc in this file: everything here happens once, when an agent is loaded. */
+/* tidy: allow layers in this file: the engine reads its dictionary and language model from files
+ * alone; they are made in memory (memfd) when the agent is loaded, never in a call. */
 #include "provider/sphinx_model.h"
 
 #include <errno.h>

@@ -1,3 +1,5 @@
+/* tidy: allow alloc in this file: the decoders live on the speech lane, where the engine allocates
+ * as it likes; the shard's side of this provider allocates nothing. */
 /* Speech recognition without a network: PocketSphinx on a speech lane, with the agent's grammar
  * turned into a small trigram model. The step function only hands audio on; a session on the lane
  * decodes it as it comes, takes a decoder of its lane's pool for the length of an utterance and

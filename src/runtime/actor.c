@@ -401,7 +401,10 @@ static bool refused(struct actor *from, struct msg *m, enum if_full policy)
 {
     frame_put(from->shard->pool, &m->frame);
     from->shard->dropped++;
-    if (policy == IF_FULL_STOP)
+    /* A root is no call: to stop it would end every call below it. */
+    if (policy == IF_FULL_STOP && !from->parent)
+        log_error(from->type->name, NULL, "message %u found no room and is lost", m->type);
+    else if (policy == IF_FULL_STOP)
         actor_stop(from->shard, outermost(from)->id, REASON(ENOBUFS, "a message queue is full"));
     return false;
 }

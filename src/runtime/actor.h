@@ -101,7 +101,8 @@ struct actor *actor_child(struct actor *parent, uint32_t role);
 /* What happens to a message when the way to its receiver is full. */
 enum if_full {
     IF_FULL_DROP, /* live audio, repeated reports: dropped and counted */
-    IF_FULL_STOP, /* control: the sender's outermost parent below the root ends with a reason */
+    IF_FULL_STOP, /* control: the sender's outermost parent below the root ends with a reason; a
+                     root, which is everybody's, loses the message and says so */
 };
 
 /* Sends a copy of `m` (type, body, frame filled in; `from` is set here). Takes m->frame. False when

@@ -90,9 +90,10 @@ struct io_ops {
     uint32_t (*stream_queued)(struct io *io, io_id id);
     /* Stops or resumes reading: back-pressure. The peer's end is told after the data before it. */
     void (*stream_pause)(struct io *io, io_id id, bool pause);
-    /* No more io events for it. What is queued is still sent when `flush`, within 2 s. The id is
-     * dead; a port it was bound to is free after the next io_wait(). A file is closed when its
-     * writes have been answered: the bytes of an unanswered one must stay as they are. */
+    /* No more io events for it. What is queued is still sent when `flush`, within 2 s; of a
+     * listener, the connections that the kernel holds are still delivered. The id is dead; a port
+     * it was bound to is free after the next io_wait(). A file is closed when its writes have been
+     * answered: the bytes of an unanswered one must stay as they are. */
     void (*close)(struct io *io, io_id id, bool flush);
     /* Closes all of one owner's handles, without flush; how many there were. */
     uint32_t (*close_owned)(struct io *io, uint64_t owner);

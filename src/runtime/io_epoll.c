@@ -206,13 +206,6 @@ static void stream_event(struct epoll *ep, struct slot *s, uint32_t events)
 }
 
 /* ---- listeners ---- */
-static void listener_step(struct epoll *ep, struct slot *s)
-{
-    bool feeds = !s->starved || listener_feed(&ep->core, s);
-
-    want(ep, s, feeds && !s->paused ? EPOLLIN : 0u);
-}
-
 static void connection_open(struct epoll *ep, struct slot *listener, int fd)
 {
     struct io_core *core = &ep->core;
@@ -232,6 +225,31 @@ static void connection_open(struct epoll *ep, struct slot *listener, int fd)
     s->peer = peer;
     slot_todo(core, s);
     slot_deliver(core, s, (struct io_event){.kind = IO_ACCEPTED});
+}
+
+/* Closed by its user: those who came before are let in, since closing would reset them. */
+static void listener_close(struct epoll *ep, struct slot *s)
+{
+    int fd;
+
+    for (int i = 0; i < IO_BACKLOG_COUNT; i++) {
+        fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0)
+            break;
+        connection_open(ep, s, fd);
+    }
+    slot_release(&ep->core, s);
+}
+
+static void listener_step(struct epoll *ep, struct slot *s)
+{
+    if (s->last_call) {
+        listener_close(ep, s);
+        return;
+    }
+    bool feeds = !s->starved || listener_feed(&ep->core, s);
+
+    want(ep, s, feeds && !s->paused ? EPOLLIN : 0u);
 }
 
 static void listener_event(struct epoll *ep, struct slot *s)
@@ -441,6 +459,11 @@ static void epoll_close(struct io *io, io_id id, bool flush)
     if (s->kind == SLOT_UDP)
         core->dropped += socket_drops(s->fd);
     slot_kill(core, s);
+    if (s->kind == SLOT_LISTENER && flush) {
+        s->last_call = true;
+        slot_todo(core, s);
+        return;
+    }
     if (s->kind != SLOT_STREAM || !flush || broken || (!s->up && !s->send_frames)) {
         slot_release(core, s);
         return;
@@ -582,7 +605,8 @@ static void event_deliver(struct epoll *ep, const struct epoll_event *e)
         return;
     }
     /* A handle closed, or even replaced, by an earlier event of this batch. */
-    if (s->serial != (uint32_t)(e->data.u64 >> 32) || s->kind == SLOT_FREE || !s->interest)
+    if (s->serial != (uint32_t)(e->data.u64 >> 32) || s->kind == SLOT_FREE || !s->interest ||
+        s->last_call)
         return;
     if (s->kind == SLOT_UDP)
         packets_read(ep, s);

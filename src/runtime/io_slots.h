@@ -49,6 +49,7 @@ struct slot {
     bool eof;         /* the peer ended its side */
     bool up;          /* connected, or the file is open */
     bool paused;      /* by the user */
+    bool last_call;   /* a dead listener whose waiting connections are still delivered */
     bool starved;     /* a listener without descriptor or slot for the next connection */
     bool todo_listed; /* outlives the occupant, as the two lists do */
     bool ready_listed;

@@ -183,6 +183,7 @@ static void uring_close(struct io *io, io_id id, bool flush)
     if (s->kind == SLOT_UDP)
         r->core.dropped += socket_drops(s->fd);
     s->eof = s->ended;
+    s->last_call = s->kind == SLOT_LISTENER && flush;
     slot_kill(&r->core, s);
     stream_forget_held(r, s);
     if (s->kind == SLOT_STREAM && flush && (s->up || s->send_frames))

@@ -280,11 +280,51 @@ void packet_received(struct ring *r, struct slot *s, enum ring_op op, int res, u
 }
 
 /* ---- listeners ---- */
+static void connection_open(struct ring *r, struct slot *listener, int fd)
+{
+    struct io_core *core = &r->core;
+    struct address peer;
+    struct slot *s;
+
+    if ((listener->dead && !listener->last_call) || socket_accepted(fd, &peer)) {
+        close(fd);
+        return;
+    }
+    s = slot_open(core, SLOT_STREAM, listener->owner, fd);
+    if (!s) {
+        close(fd); /* the ring accepted more than there are handles */
+        core->dropped++;
+        if (!listener->dead)
+            listener_starve(core, listener);
+        return;
+    }
+    s->up = true;
+    s->peer = peer;
+    slot_todo(core, s);
+    slot_deliver(core, s, (struct io_event){.kind = IO_ACCEPTED});
+}
+
+/* The ring accepts no more: those who came before the end are let in, since closing would reset
+ * them. */
+static void last_accept(struct ring *r, struct slot *s)
+{
+    int fd;
+
+    for (int i = 0; i < IO_BACKLOG_COUNT; i++) {
+        fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0)
+            break;
+        connection_open(r, s, fd);
+    }
+}
+
 void listener_step(struct ring *r, struct slot *s)
 {
     struct io_uring_sqe *sqe;
 
     if (s->dead) {
+        if (s->last_call && !s->ops)
+            last_accept(r, s);
         slot_die(r, s);
         return;
     }
@@ -305,29 +345,6 @@ void listener_step(struct ring *r, struct slot *s)
     io_uring_prep_multishot_accept(sqe, s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     ring_aim(r, s, sqe, OP_ACCEPT);
     s->asked = true;
-}
-
-static void connection_open(struct ring *r, struct slot *listener, int fd)
-{
-    struct io_core *core = &r->core;
-    struct address peer;
-    struct slot *s;
-
-    if (listener->dead || socket_accepted(fd, &peer)) {
-        close(fd);
-        return;
-    }
-    s = slot_open(core, SLOT_STREAM, listener->owner, fd);
-    if (!s) {
-        close(fd); /* the ring accepted more than there are handles */
-        core->dropped++;
-        listener_starve(core, listener);
-        return;
-    }
-    s->up = true;
-    s->peer = peer;
-    slot_todo(core, s);
-    slot_deliver(core, s, (struct io_event){.kind = IO_ACCEPTED});
 }
 
 void listener_accepted(struct ring *r, struct slot *s, int res, bool more)

@@ -38,6 +38,8 @@ void shard_dispatch(struct shard *shard, struct actor *a, struct msg *m)
     shard->messages++;
     shard->signature =
         (shard->signature ^ (m->to.slot + ((uint64_t)type << 32))) * UINT64_C(0x100000001B3);
+    if (shard->seen)
+        shard->seen(shard->seen_context, a, m);
     a->type->handle(a, m);
     frame_put(shard->pool, &m->frame);
     int64_t took_ns = clock_cycles_to_ns(clock_cycles() - began);
@@ -520,6 +522,14 @@ void shard_visit(struct shard *shard, void (*visit)(void *context, struct actor 
         for (; a; a = walk_next(a, &depth))
             visit(context, a, depth);
     }
+}
+
+void shard_watch(struct shard *shard,
+                 void (*seen)(void *context, const struct actor *a, const struct msg *m),
+                 void *context)
+{
+    shard->seen = seen;
+    shard->seen_context = context;
 }
 
 uint64_t shard_signature(const struct shard *shard)

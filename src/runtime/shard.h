@@ -90,6 +90,10 @@ uint32_t shard_type_used(const struct shard *shard, const struct actor_type *typ
 /* Visits every live actor, parents before children. */
 void shard_visit(struct shard *shard, void (*visit)(void *context, struct actor *a, int depth),
                  void *context);
+/* Shows each message to `seen` before its actor handles it; NULL: nobody looks. */
+void shard_watch(struct shard *shard,
+                 void (*seen)(void *context, const struct actor *a, const struct msg *m),
+                 void *context);
 /* A hash over (actor, message type) in order of handling: equal runs have equal signatures. */
 uint64_t shard_signature(const struct shard *shard);
 

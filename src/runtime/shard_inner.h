@@ -78,6 +78,8 @@ struct shard {
     int64_t told_ns; /* when the metrics were last told */
     uint64_t told_dropped, told_slow, told_refused;
     uint64_t signature;
+    void (*seen)(void *context, const struct actor *a, const struct msg *m);
+    void *seen_context;
 };
 
 /* Hands one message to one actor, through its one door. Puts m->frame afterwards. */

@@ -191,7 +191,8 @@ static void heard_take(struct build *b, const struct journal_record *in)
     set(b, turn, "heard", text_json(r.text));
     set(b, turn, "understood", inner_json(r.understood));
     set(b, turn, "confidence", json_integer(r.confidence));
-    line_add(b, r.keys ? "keys" : "user", r.text, r.wall_ms, false);
+    if (r.text.len) /* a silent turn is a turn, but nobody said a line */
+        line_add(b, r.keys ? "keys" : "user", r.text, r.wall_ms, false);
 }
 
 static void said_take(struct build *b, const struct journal_record *in)
@@ -370,7 +371,7 @@ static int log_finish(struct build *b, const struct call_log_extra *extra)
     set(b, b->doc, "emotions", json_array());
     if (b->failed)
         return b->failed;
-    b->log->document = json_dumps(b->doc, JSON_COMPACT);
+    b->log->document = json_dumps(b->doc, JSON_COMPACT | JSON_REAL_PRECISION(12));
     b->log->transcript = transcript_dump(b);
     return b->log->document && b->log->transcript ? 0 : -ENOMEM;
 }

@@ -214,6 +214,7 @@ static struct call_slot *record_owner(struct journal_shard *s, const struct disk
 /* The store order that a kill at any instruction must find: first the record, then the head. */
 static void compiler_order(void)
 {
+    /* tidy: allow lock: a barrier for the compiler; no other thread reads this. */
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 

@@ -19,12 +19,10 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/limits.h"
 
-#define JOURNAL_CALL_ID_BYTES  40      /* longer call ids are refused */
-#define JOURNAL_PAYLOAD_MAX    16384   /* one record; longer ones are refused */
-#define JOURNAL_CALLS_MAX      4096    /* calls of one shard not yet acknowledged; more: -ENOSPC */
-#define JOURNAL_REGION_MIN     262144  /* bytes */
-#define JOURNAL_CALL_BYTES_MAX 1048576 /* records of one call; beyond: -ENOSPC but for its end */
+#define JOURNAL_CALL_ID_BYTES 40     /* longer call ids are refused */
+#define JOURNAL_REGION_MIN    262144 /* bytes */
 
 enum journal_type {
     JOURNAL_PAD = 0, /* fills the end of the ring */

@@ -15,10 +15,9 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/limits.h"
 
-#define RECORDING_CHUNK_BYTES  16384 /* one write: 0.5 s of 16 kHz mono */
-#define RECORDING_RING_BYTES   65536 /* what may wait; beyond: newest dropped, recording bad */
-#define RECORDING_HEADER_BYTES 44    /* a canonical WAV header: sizes at offsets 4 and 40 */
+#define RECORDING_HEADER_BYTES 44 /* a canonical WAV header: sizes at offsets 4 and 40 */
 #define RECORDING_PATH_BYTES   320
 
 struct recording_file;

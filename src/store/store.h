@@ -7,12 +7,10 @@
 
 #include <stdint.h>
 
+#include "base/limits.h"
 #include "store/entity.h"
 
 #define STORE_TENANT    "default" /* where there is only one */
-#define STORE_ID_BYTES  200       /* longer ids and tenants: -EINVAL */
-#define STORE_DOC_BYTES 16777216  /* larger documents: -EMSGSIZE */
-#define STORE_LIST_MAX  1000      /* documents of one page */
 #define STORE_WHY_BYTES 256
 
 struct store; /* its first member is its ops */

@@ -1,7 +1,9 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <sqlite3.h>
 
@@ -162,6 +164,16 @@ static void sqlite_close(struct store *store)
     free(s);
 }
 
+/* Records of what people said are nobody else's to read. SQLite gives its other files the mode of
+ * this one; if it cannot be made, opening it says why. */
+static void file_make(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd >= 0)
+        close(fd);
+}
+
 static int sqlite_open(const char *rest, const char *data_dir, struct store **out, char *why,
                        size_t why_bytes)
 {
@@ -178,10 +190,9 @@ static int sqlite_open(const char *rest, const char *data_dir, struct store **ou
         (void)mkdir(data_dir, 0700);
         snprintf(path, sizeof(path), "%s/sidetone.db", data_dir);
     }
-    mode_t old = umask(0077); /* records of what people said are nobody else's */
+    file_make(path);
     int code = db_open(s, path);
 
-    umask(old);
     if (code == SQLITE_OK) {
         *out = &s->store;
         return 0;

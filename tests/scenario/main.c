@@ -22,6 +22,7 @@ static const char help[] =
     "usage: sidetone-scenario [options] FILE.call ...\n"
     "Runs each script against a server of its own and says which line failed.\n"
     "  --binary PATH   the server (default: sidetone beside this program)\n"
+    "  --io NAME       the server's backend: auto (default), uring or epoll\n"
     "  --url URL       a media WebSocket that is there already, and no server is started;\n"
     "                  lines that begin with expect are not looked at then\n"
     "  --keep          keep the temporary folder\n"
@@ -30,7 +31,7 @@ static const char help[] =
     "exit: 0 all passed, 1 some failed, 2 wrong use\n";
 
 struct runner {
-    const char *binary;
+    const char *binary, *io;
     bool keep, check, has_url;
     struct url url;
     struct script script;
@@ -276,7 +277,8 @@ static int run_file(struct runner *r, const char *path)
         return 0;
     if (r->has_url)
         return run_call(r);
-    int err = server_start(&r->server, r->binary, &r->script, slice_of(r->text, r->len), r->why);
+    int err =
+        server_start(&r->server, r->binary, r->io, &r->script, slice_of(r->text, r->len), r->why);
     if (!err)
         err = run_call(r);
     if (!err && r->script.expect_count)
@@ -291,16 +293,23 @@ static int run_file(struct runner *r, const char *path)
 static int parse_options(struct runner *r, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"binary", required_argument, NULL, 'b'}, {"url", required_argument, NULL, 'u'},
-        {"keep", no_argument, NULL, 'k'},         {"check", no_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+        {"binary", required_argument, NULL, 'b'},
+        {"io", required_argument, NULL, 'i'},
+        {"url", required_argument, NULL, 'u'},
+        {"keep", no_argument, NULL, 'k'},
+        {"check", no_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     const char *what = "";
     int option;
 
+    r->io = "auto";
     while ((option = getopt_long(argc, argv, "h", names, NULL)) != -1) {
         if (option == 'b') {
             r->binary = optarg;
+        } else if (option == 'i') {
+            r->io = optarg;
         } else if (option == 'u') {
             r->has_url = true;
             if (url_parse(&r->url, slice_str(optarg), "ws", &what) < 0) {

@@ -101,7 +101,7 @@ static int write_agent(const struct server *s, const struct script *script,
     return write_file(s, "agent.yaml", builder_slice(&b), why);
 }
 
-static int write_config(struct server *s, char why[SOCKET_WHY_BYTES])
+static int write_config(struct server *s, const char *io, char why[SOCKET_WHY_BYTES])
 {
     uint8_t store[2048];
     char text[64];
@@ -109,8 +109,8 @@ static int write_config(struct server *s, char why[SOCKET_WHY_BYTES])
     unsigned api = free_port(), media = free_port(), rtp = 20000 + (unsigned)getpid() % 20000;
     const char *what;
 
-    builder_printf(&b, "data_dir: %s/data\nagents: [%s/agent.yaml]\nshards: 1\n", s->folder,
-                   s->folder);
+    builder_printf(&b, "data_dir: %s/data\nagents: [%s/agent.yaml]\nshards: 1\nio: %s\n", s->folder,
+                   s->folder, io);
     builder_printf(&b, "api: {bind: \"127.0.0.1:%u\"}\nmedia: {bind: \"127.0.0.1:%u\"}\n", api,
                    media);
     builder_printf(&b, "rtp: {ports: %u-%u}\n", rtp, rtp + 99);
@@ -167,14 +167,14 @@ static int wait_healthy(struct server *s, char why[SOCKET_WHY_BYTES])
     return -ETIMEDOUT;
 }
 
-int server_start(struct server *s, const char *binary, const struct script *script,
+int server_start(struct server *s, const char *binary, const char *io, const struct script *script,
                  struct slice text, char why[SOCKET_WHY_BYTES])
 {
     s->pid = 0;
     snprintf(s->folder, sizeof(s->folder), "/tmp/sidetone-scenario-XXXXXX");
     if (!mkdtemp(s->folder))
         return fail_errno(why, "no temporary folder");
-    int err = write_config(s, why);
+    int err = write_config(s, io, why);
     if (!err)
         err = write_script(s, text, why);
     if (!err)

@@ -20,10 +20,11 @@ struct server {
     struct url media;
 };
 
-/* Starts `binary` for this script (its text, for the providers' lines). 0 or -errno and a sentence.
- */
-MUST_USE int server_start(struct server *s, const char *binary, const struct script *script,
-                          struct slice text, char why[SOCKET_WHY_BYTES]);
+/* Starts `binary` on the backend `io` (auto, uring, epoll) for this script (its text, for the
+ * providers' lines). 0 or -errno and a sentence. */
+MUST_USE int server_start(struct server *s, const char *binary, const char *io,
+                          const struct script *script, struct slice text,
+                          char why[SOCKET_WHY_BYTES]);
 /* Ends the process; 0, or -1 and a sentence if it crashed or had to be killed. */
 MUST_USE int server_stop(struct server *s, bool keep, char why[SOCKET_WHY_BYTES]);
 

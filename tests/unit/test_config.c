@@ -531,6 +531,7 @@ static void set_reloads_and_keeps_the_good(void **state)
 
 /* ---- the documentation ---- */
 
+/* Takes the table. */
 static void doc_holds(const char *doc, char *table)
 {
     if (!strstr(doc, table))
@@ -538,19 +539,37 @@ static void doc_holds(const char *doc, char *table)
     free(table);
 }
 
-static void the_documentation_is_the_table(void **state)
+static const char *source_file(const char *path)
 {
-    FILE *f = fopen(SOURCE_DIR "/docs/configuration.md", "r");
     static char text[65536];
+    FILE *f = fopen(path, "r");
 
-    (void)state;
     assert_non_null(f);
     size_t len = fread(text, 1, sizeof(text) - 1, f);
 
     fclose(f);
     assert_true(len > 0 && len < sizeof(text) - 1);
-    doc_holds(text, config_markdown());
-    doc_holds(text, agent_markdown());
+    text[len] = '\0';
+    return text;
+}
+
+static void the_documentation_is_the_table(void **state)
+{
+    (void)state;
+    doc_holds(source_file(SOURCE_DIR "/docs/configuration.md"), config_markdown());
+    doc_holds(source_file(SOURCE_DIR "/docs/configuration.md"), agent_markdown());
+}
+
+static void the_shipped_examples_are_the_table(void **state)
+{
+    char *server = config_example();
+    char *agent = agent_example();
+
+    (void)state;
+    assert_string_equal(source_file(SOURCE_DIR "/deploy/sidetone.yaml"), server);
+    assert_string_equal(source_file(SOURCE_DIR "/deploy/agent.yaml"), agent);
+    free(server);
+    free(agent);
 }
 
 int main(void)
@@ -570,6 +589,7 @@ int main(void)
         cmocka_unit_test(agent_keeps_settings_and_lines),
         cmocka_unit_test(set_reloads_and_keeps_the_good),
         cmocka_unit_test(the_documentation_is_the_table),
+        cmocka_unit_test(the_shipped_examples_are_the_table),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

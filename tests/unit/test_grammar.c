@@ -6,6 +6,7 @@
 /* cmocka needs the above first */
 #include <cmocka.h>
 
+#include "base/bytes.h"
 #include "provider/grammar.h"
 #include "provider/ngram.h"
 
@@ -56,10 +57,9 @@ static void samples_are_sentences(void **state)
         uint16_t words[GRAMMAR_SENTENCE_MAX];
         char sentence[500] = "";
         size_t count = grammar_sample(g, &r, words);
-        for (size_t k = 0; k < count; k++) {
-            strcat(sentence, grammar_word(g, words[k]));
-            strcat(sentence, " ");
-        }
+        struct builder b = builder_of(sentence, sizeof(sentence) - 1);
+        for (size_t k = 0; k < count; k++)
+            builder_printf(&b, "%s ", grammar_word(g, words[k]));
         assert_true(accepts(g, sentence));
         byes += strstr(sentence, "bye") != NULL;
     }

@@ -365,6 +365,37 @@ static void listen_paused(void **state)
     world_free(w);
 }
 
+/* Who came before the listener was closed is let in, if its user wishes. */
+static void listen_last_call(void **state)
+{
+    struct world *w = world_new();
+    struct address at = loopback(0);
+    io_id listener;
+    int clients[3];
+
+    (void)state;
+    for (int flush = 1; flush >= 0; flush--) {
+        int before = (int)w->count[IO_ACCEPTED];
+        at.port = 0;
+        assert_int_equal(w->io->ops->listen(w->io, 1, &at, &listener, &at), 0);
+        w->io->ops->listen_pause(w->io, listener, true);
+        idle(w);
+        for (int i = 0; i < 3; i++)
+            clients[i] = plain_connect(&at);
+        w->io->ops->close(w->io, listener, flush);
+        idle(w);
+        assert_int_equal(w->count[IO_ACCEPTED], before + 3 * flush);
+        for (int i = 0; i < 3; i++) {
+            char byte;
+            ssize_t n = recv(clients[i], &byte, 1, MSG_DONTWAIT);
+            assert_true(n < 0);
+            assert_int_equal(errno, flush ? EAGAIN : ECONNRESET);
+            close(clients[i]);
+        }
+    }
+    world_free(w);
+}
+
 /* ---- files ---- */
 static void file_write(void **state)
 {
@@ -589,6 +620,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(handles_run_out),
     cmocka_unit_test(descriptors_run_out),
     cmocka_unit_test(listen_paused),
+    cmocka_unit_test(listen_last_call),
     cmocka_unit_test(file_write),
     cmocka_unit_test(file_writes_run_out),
     cmocka_unit_test(wake),

@@ -232,6 +232,26 @@ static void a_full_ring_refuses(void **state)
     journal_close(&j);
 }
 
+/* A call that never stops talking loses the rest of what it says, never its end. */
+static void one_call_cannot_fill_the_ring(void **state)
+{
+    struct journal *j = journal_new("greedy", 1, 4u << 20);
+    struct journal_shard *s = journal_shard(j, 0);
+    static uint8_t text[8192];
+    size_t written = 0;
+    uint32_t h;
+
+    (void)state;
+    assert_int_equal(journal_begin(s, "greedy", SLICE_NONE, &h), 0);
+    while (journal_add(s, h, JOURNAL_SAID, slice_of(text, sizeof(text))) == 0)
+        written += sizeof(text);
+    assert_in_range(written, JOURNAL_CALL_BYTES_MAX - 3 * sizeof(text), JOURNAL_CALL_BYTES_MAX);
+    assert_int_equal(journal_add(s, h, JOURNAL_CALL_END, slice_of(text, 100)), 0);
+    assert_true(journal_copy(s, h, text, sizeof(text)) > written); /* too big: nothing copied */
+    journal_stored(s, h);
+    journal_close(&j);
+}
+
 static void too_many_calls_are_refused(void **state)
 {
     struct journal *j = journal_new("calls", 1, 4u << 20);
@@ -497,6 +517,7 @@ int main(void)
         cmocka_unit_test(names_and_sizes_are_bounded),
         cmocka_unit_test(space_is_reused_and_open_calls_are_carried),
         cmocka_unit_test(a_full_ring_refuses),
+        cmocka_unit_test(one_call_cannot_fill_the_ring),
         cmocka_unit_test(too_many_calls_are_refused),
         cmocka_unit_test(damage_costs_itself_alone),
         cmocka_unit_test(records_come_back),

@@ -109,6 +109,12 @@ static void documents_come_back(void **state)
     assert_int_equal(store_sweep(s, "call_logs", 60, &gone), -EINVAL);
     store_close(&s);
     assert_null(s);
+    char path[128];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s/sidetone.db", folder);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
 }
 
 static void wrong_documents_are_refused(void **state)

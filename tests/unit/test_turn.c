@@ -147,6 +147,18 @@ static void a_cough_does_not(void **state)
     assert_int_equal(at(5000, ON_PLAYED, 2), ACT_TURN_OVER); /* still the reply's epoch */
 }
 
+static void a_cough_over_the_last_words_loses_nothing(void **state)
+{
+    (void)state;
+    speak();
+    at(4000, ON_SPEECH, 0);
+    assert_int_equal(at(4050, ON_PLAYED, 2), 0); /* all had been heard */
+    at(4100, ON_PAUSE, 0);
+    assert_int_equal(at(4400, ON_TIME, 0), ACT_RESUME | ACT_FORGET | ACT_TURN_OVER);
+    assert_int_equal(t.state, TURN_LISTENING);
+    assert_true(t.deadline_ns == MS(14400));
+}
+
 static void grace_delays_the_interruption(void **state)
 {
     (void)state;
@@ -266,6 +278,7 @@ int main(void)
         cmocka_unit_test_setup(long_speech_interrupts_without_words, greet),
         cmocka_unit_test_setup(a_short_word_still_interrupts, greet),
         cmocka_unit_test_setup(a_cough_does_not, greet),
+        cmocka_unit_test_setup(a_cough_over_the_last_words_loses_nothing, greet),
         cmocka_unit_test_setup(grace_delays_the_interruption, greet),
         cmocka_unit_test_setup(no_deadline_is_left_behind, greet),
         cmocka_unit_test_setup(a_sound_does_not_undo_keys, greet),

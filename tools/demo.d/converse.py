@@ -148,7 +148,7 @@ def free_ports(count):
 
 
 class Server:
-    def __init__(self, folder, io, seed):
+    def __init__(self, folder, binary, io, seed):
         self.api, self.media = free_ports(2)
         self.folder = folder
         self.data = os.path.join(folder, "data")
@@ -161,7 +161,7 @@ class Server:
                     f"api: {{bind: \"127.0.0.1:{self.api}\"}}\n"
                     f"media: {{bind: \"127.0.0.1:{self.media}\"}}\n"
                     f"rtp: {{ports: {rtp}-{rtp + 99}}}\n")
-        self.process = subprocess.Popen([os.path.join(BIN, "sidetone"), "--config", config],
+        self.process = subprocess.Popen([binary, "--config", config],
                                         stdout=open(self.log, "w"), stderr=subprocess.STDOUT)
         try:
             self.wait()
@@ -375,7 +375,7 @@ def run(args, out):
     plan, voice = synthesise(steps, args.dir, args.seed)
     print(f"seed {args.seed}: a caller with the voice {voice}, {len(steps)} turns, "
           f"by {args.protocol}", file=out, flush=True)
-    server = Server(args.dir, args.io, args.seed)
+    server = Server(args.dir, args.binary, args.io, args.seed)
     try:
         call = place_call(server, steps, plan, args, out)
         if call["status"] == "refused":
@@ -414,6 +414,8 @@ def main():
     p.add_argument("--agent", default="clinic")
     p.add_argument("--dir", type=os.path.abspath,
                    help="where everything is kept (default: build/demo/SEED-PROTOCOL)")
+    p.add_argument("--binary", type=os.path.abspath, default=os.path.join(BIN, "sidetone"),
+                   help="another build of the server")
     p.add_argument("--no-setup", action="store_true", help="neither install nor build")
     args = p.parse_args()
     args.dir = args.dir or os.path.join(ROOT, "build", "demo", f"{args.seed}-{args.protocol}")
