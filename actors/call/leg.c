@@ -342,16 +342,29 @@ static void flush(struct leg *leg)
 
 /* ---- messages ---- */
 
+/* The leg's clock begins at its slot's last tick, so that each packet falls due at a tick of the
+ * slot and never between two, where a tick that comes some us early or late decides about 20 ms. */
+static void begin_clock(struct leg *leg, uint32_t slot)
+{
+    int64_t tick = now_of(leg) / TICK_NS, since = (tick - slot) % SLOTS_PER_FRAME;
+
+    leg->start_ns = (tick - since) * TICK_NS;
+    playout_start(&leg->playout, leg->start_ns);
+}
+
 static void meet_peers(struct leg *leg, const struct msg *m)
 {
+    uint32_t slot = shard_emptiest_slot(leg->actor->shard);
+
     leg->peers = *msg_body(m, leg_peers_msg);
     leg->call = m->from;
+    begin_clock(leg, slot);
     set_up_hearing(leg);
     struct leg_up_msg body = {
         .start_ns = leg->start_ns, .rate_hz = leg->rate_hz, .local = leg->local};
     tell_room(leg);
     tell_call(leg, LEG_UP, &body, sizeof(body));
-    actor_slot_join(leg->actor, shard_emptiest_slot(leg->actor->shard));
+    actor_slot_join(leg->actor, slot);
 }
 
 static void play(struct leg *leg, const struct msg *m)

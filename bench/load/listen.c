@@ -8,9 +8,10 @@
 #define PERIOD_MIN 20
 #define PERIODS    12
 
-void listen_init(struct listen *l, enum listen_expect expect)
+void listen_init(struct listen *l, enum listen_expect expect, bool buffered)
 {
-    *l = (struct listen){.expect = expect, .awaiting = true, .since_edge = -1};
+    *l =
+        (struct listen){.expect = expect, .buffered = buffered, .awaiting = true, .since_edge = -1};
 }
 
 void listen_silence(struct listen *l)
@@ -123,7 +124,7 @@ int64_t listen_lateness_ns(struct listen *l, int64_t position_ms, int64_t at_ns)
 {
     int64_t base_ns = at_ns - MS(position_ms);
 
-    if (!l->scheduled || base_ns < l->base_ns)
+    if (!l->scheduled || (!l->buffered && base_ns < l->base_ns))
         l->base_ns = base_ns;
     l->scheduled = true;
     return base_ns - l->base_ns;

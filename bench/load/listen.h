@@ -27,6 +27,7 @@ struct listen {
     int16_t before;     /* the last sample heard; 0 after silence */
     int64_t base_ns;    /* when position 0 of the schedule comes at the earliest */
     bool scheduled;
+    bool buffered; /* the schedule is that of play-out */
 };
 
 struct listen_result {
@@ -37,7 +38,7 @@ struct listen_result {
     bool continued; /* voice that goes on from the frame before */
 };
 
-void listen_init(struct listen *l, enum listen_expect expect);
+void listen_init(struct listen *l, enum listen_expect expect, bool buffered);
 /* What is heard from now on is a new reply. */
 void listen_await(struct listen *l);
 /* Judges the next samples, at 8 kHz. */

@@ -78,6 +78,13 @@ void playout_init(struct playout *p, const struct playout_config *config, struct
     p->generation = 1;
 }
 
+void playout_start(struct playout *p, int64_t start_ns)
+{
+    assert(!p->begun && p->pushed == 0);
+    p->start_ns = start_ns;
+    p->clock = p->config.packet_samples;
+}
+
 /* ---- the ledger of what was heard ---- */
 
 static int64_t heard_by_time(struct playout *p, int64_t now_ns)

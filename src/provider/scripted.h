@@ -97,6 +97,7 @@ MUST_USE int scripted_parse(struct scripted *s, struct slice text, char why[SCRI
 int64_t scripted_samples(size_t text_bytes);
 /* The i-th sample of a reply: a buzz whose period tells replies apart. */
 int16_t scripted_sample(uint32_t reply, int64_t i);
+#define SCRIPTED_PERIOD_MAX 42
 /* The period of a reply's buzz in samples: 20 to 42, the same every twelve replies. */
 int64_t scripted_period(uint32_t reply);
 

@@ -386,14 +386,28 @@ static void tts_text(struct tts_state *st, const struct provider_input *input, i
     st->samples[(st->head + st->count++) % CLAUSES_MAX] = scripted_samples(input->data.len);
 }
 
+/* One period is computed and then repeated: a division per sample would cost a load run more than
+ * all else that the script does. */
+static void fill_buzz(uint32_t reply, int64_t from, int16_t *pcm, int64_t n)
+{
+    int64_t period = scripted_period(reply), phase = from % period;
+    int16_t wave[SCRIPTED_PERIOD_MAX];
+
+    for (int64_t i = 0; i < period; i++)
+        wave[i] = scripted_sample(reply, i);
+    for (int64_t i = 0; i < n; i++) {
+        pcm[i] = wave[phase];
+        phase = phase + 1 == period ? 0 : phase + 1;
+    }
+}
+
 static void tts_piece(struct tts_state *st, struct intents *out)
 {
     int16_t pcm[PIECE_SAMPLES];
     int64_t left = st->samples[st->head] - st->at;
     int64_t n = left < PIECE_SAMPLES ? left : PIECE_SAMPLES;
 
-    for (int64_t i = 0; i < n; i++)
-        pcm[i] = scripted_sample(st->reply, st->buzz + i);
+    fill_buzz(st->reply, st->buzz, pcm, n);
     intents_event(out, EVENT_AUDIO, st->epoch, slice_of(pcm, (size_t)n * sizeof(*pcm)));
     st->at += n;
     st->buzz += n;

@@ -1,0 +1,289 @@
+/* What the load harness believes: its histogram, its callers' talk, and its ears. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <getopt.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "bench/load/corpus.h"
+#include "bench/load/histogram.h"
+#include "bench/load/listen.h"
+#include "bench/load/options.h"
+#include "bench/load/talk.h"
+#include "media/g711.h"
+#include "provider/scripted.h"
+
+#define FRAME 160
+
+static const struct talk_rules rules = {
+    .spurt_ms = 1004, .pause_ms = 508, .quiet_ms = 300, .answer_ms = 8000};
+
+static void histogram_tells_shares(void **state)
+{
+    (void)state;
+    struct histogram h = {0};
+
+    assert_int_equal(histogram_us(&h, 500), 0);
+    for (int i = 1; i <= 1000; i++)
+        histogram_add(&h, i * NS_PER_US);
+    assert_int_equal(h.count, 1000);
+    assert_int_equal(h.max_us, 1000);
+    assert_in_range(histogram_us(&h, 500), 500, 520);
+    assert_in_range(histogram_us(&h, 990), 990, 1000);
+    assert_int_equal(histogram_us(&h, 1000), 1000);
+    assert_int_equal(histogram_us(&h, 10), 10);
+}
+
+static void histogram_takes_extremes(void **state)
+{
+    (void)state;
+    struct histogram h = {0};
+
+    histogram_add(&h, -5);
+    histogram_add(&h, SECONDS(10000));
+    assert_int_equal(histogram_us(&h, 500), 0);
+    assert_int_equal(histogram_us(&h, 1000), (1 << 27) - 1);
+}
+
+static void draws_keep_their_mean(void **state)
+{
+    (void)state;
+    struct rand r = {7};
+    int64_t sum = 0, most = 0;
+
+    for (int i = 0; i < 100000; i++) {
+        int64_t ms = talk_draw(&r, 1000);
+        sum += ms;
+        most = ms > most ? ms : most;
+        assert_in_range(ms, 0, 4900);
+    }
+    assert_in_range(sum / 100000, 980, 1020);
+    assert_true(most > 4000);
+}
+
+/* Frames until the caller's turn has ended; the number of them that were speech. */
+static int say_turn(struct talk *t, int64_t *now_ns)
+{
+    bool last = false;
+    int speech = 0;
+
+    for (int i = 0; i < 10000 && !last; i++, *now_ns += MS(20))
+        speech += talk_frame(t, &rules, *now_ns, &last);
+    assert_true(last);
+    return speech;
+}
+
+static void a_caller_waits_for_the_greeting_and_its_end(void **state)
+{
+    (void)state;
+    struct talk t;
+    int64_t now_ns = SECONDS(5);
+    bool last;
+
+    talk_init(&t, &rules, 1, true, now_ns);
+    for (int i = 0; i < 100; i++, now_ns += MS(20)) {
+        talk_heard(&t, &rules, now_ns);
+        assert_false(talk_frame(&t, &rules, now_ns, &last));
+    }
+    assert_int_equal(t.state, TALK_HEARING);
+    assert_in_range(say_turn(&t, &now_ns), 12, 260);
+    assert_int_equal(t.turns, 1);
+    assert_int_equal(t.unanswered, 0);
+    assert_int_equal(t.state, TALK_HEARING);
+}
+
+static void a_turn_without_an_answer_is_counted(void **state)
+{
+    (void)state;
+    struct talk t;
+    int64_t now_ns = 0;
+
+    talk_init(&t, &rules, 3, false, now_ns);
+    say_turn(&t, &now_ns);
+    say_turn(&t, &now_ns);
+    assert_int_equal(t.turns, 2);
+    assert_int_equal(t.unanswered, 1);
+}
+
+static void a_seed_repeats(void **state)
+{
+    (void)state;
+    struct talk a, b;
+    int64_t at_ns = 0, bt_ns = 0;
+
+    talk_init(&a, &rules, 9, false, 0);
+    talk_init(&b, &rules, 9, false, 0);
+    assert_int_equal(say_turn(&a, &at_ns), say_turn(&b, &bt_ns));
+    assert_int_equal(at_ns, bt_ns);
+}
+
+/* The n-th frame of a reply, as it comes off the wire. */
+static void reply_frame(uint32_t reply, int64_t n, int16_t pcm[FRAME])
+{
+    uint8_t code[FRAME];
+
+    for (int i = 0; i < FRAME; i++)
+        pcm[i] = scripted_sample(reply, n * FRAME + i);
+    g711_mulaw_encode(code, pcm, FRAME);
+    g711_mulaw_decode(pcm, code, FRAME);
+}
+
+static struct listen_result hear(struct listen *l, uint32_t reply, int64_t n)
+{
+    int16_t pcm[FRAME];
+
+    reply_frame(reply, n, pcm);
+    return listen_audio(l, pcm, FRAME);
+}
+
+static void replies_in_order_are_right(void **state)
+{
+    (void)state;
+    struct listen l;
+
+    listen_init(&l, LISTEN_SCRIPTED, false);
+    for (uint32_t reply = 1; reply < 40; reply++) {
+        for (int64_t n = 0; n < 30; n++) {
+            struct listen_result r = hear(&l, reply, n);
+            assert_true(r.voiced);
+            assert_int_equal(r.first, n == 0);
+            assert_int_equal(r.continued, n > 0);
+            assert_false(r.wrong || r.broken);
+        }
+        listen_silence(&l);
+        listen_await(&l);
+    }
+}
+
+static void another_replys_voice_is_wrong_once(void **state)
+{
+    (void)state;
+    struct listen l;
+
+    listen_init(&l, LISTEN_SCRIPTED, false);
+    assert_true(hear(&l, 2, 0).wrong);
+    assert_false(hear(&l, 2, 1).wrong);
+    listen_await(&l);
+    assert_false(hear(&l, 3, 0).wrong);
+    assert_true(hear(&l, 7, 0).wrong || hear(&l, 7, 1).wrong);
+}
+
+static void a_missing_or_doubled_packet_is_heard(void **state)
+{
+    (void)state;
+    struct listen l;
+
+    listen_init(&l, LISTEN_SCRIPTED, false);
+    hear(&l, 1, 0);
+    assert_true(hear(&l, 1, 2).broken);
+    assert_false(hear(&l, 1, 3).broken);
+    assert_true(hear(&l, 1, 3).broken);
+}
+
+static void silence_is_no_voice(void **state)
+{
+    (void)state;
+    struct listen l;
+    int16_t quiet[FRAME] = {0};
+
+    listen_init(&l, LISTEN_SCRIPTED, false);
+    assert_false(listen_audio(&l, quiet, FRAME).voiced);
+    assert_true(hear(&l, 1, 0).first);
+    assert_false(listen_audio(&l, quiet, FRAME).voiced);
+    listen_init(&l, LISTEN_ANY, false);
+    assert_false(listen_audio(&l, quiet, FRAME).voiced);
+    assert_true(hear(&l, 5, 0).voiced);
+}
+
+static void lateness_is_against_the_earliest_schedule(void **state)
+{
+    (void)state;
+    struct listen l;
+
+    listen_init(&l, LISTEN_SCRIPTED, false);
+    assert_int_equal(listen_lateness_ns(&l, 0, MS(107)), 0);
+    assert_int_equal(listen_lateness_ns(&l, 20, MS(120)), 0);
+    assert_int_equal(listen_lateness_ns(&l, 40, MS(147)), MS(7));
+    listen_init(&l, LISTEN_SCRIPTED, true);
+    assert_int_equal(listen_lateness_ns(&l, 0, MS(107)), 0);
+    assert_true(listen_lateness_ns(&l, 20, MS(120)) < 0);
+    assert_int_equal(listen_lateness_ns(&l, 40, MS(154)), MS(7));
+    listen_reschedule(&l);
+    assert_int_equal(listen_lateness_ns(&l, 0, MS(500)), 0);
+}
+
+static void speech_is_loud_and_noise_is_not(void **state)
+{
+    (void)state;
+    struct corpus c;
+    char why[CORPUS_WHY_BYTES];
+    int loud = 0;
+
+    assert_int_equal(corpus_load(&c, NULL, false, 1, why), 0);
+    for (uint64_t n = 0; n < 1000; n++) {
+        bool is_loud;
+        assert_non_null(corpus_speech(&c, (uint32_t)n % 50, (uint32_t)n / 50, n, &is_loud));
+        loud += is_loud;
+    }
+    assert_in_range(loud, 600, 990); /* words have gaps */
+    for (uint32_t i = 0; i < c.noise.count; i++)
+        assert_false(c.noise.loud[i]);
+    corpus_fini(&c);
+    assert_true(corpus_load(&c, "/nowhere", false, 1, why) < 0);
+    corpus_fini(&c);
+}
+
+static enum options_outcome read_options(struct load_options *o, const char *name,
+                                         const char *value)
+{
+    char first[] = "load", second[64], third[64];
+    char *argv[] = {first, second, third, NULL};
+
+    snprintf(second, sizeof(second), "%s", name);
+    snprintf(third, sizeof(third), "%s", value);
+    optind = 0;
+    return options_read(o, 3, argv);
+}
+
+static void options_are_bounded(void **state)
+{
+    (void)state;
+    static struct load_options o;
+
+    assert_int_equal(read_options(&o, "--calls", "10,200,3000"), OPTIONS_RUN);
+    assert_int_equal(o.step_count, 3);
+    assert_int_equal(o.steps[2], 3000);
+    assert_int_equal(read_options(&o, "--calls", "0"), OPTIONS_BAD);
+    assert_int_equal(read_options(&o, "--calls", "9001"), OPTIONS_BAD);
+    assert_int_equal(read_options(&o, "--calls", "1,x"), OPTIONS_BAD);
+    assert_int_equal(read_options(&o, "--calls", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"), OPTIONS_BAD);
+    assert_int_equal(read_options(&o, "--via", "sip"), OPTIONS_BAD);
+    assert_int_equal(read_options(&o, "--quantum", "1"), OPTIONS_BAD);
+    assert_int_equal(read_options(&o, "--via", "twilio"), OPTIONS_RUN);
+    assert_string_equal(o.media.target, "/media/load");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(histogram_tells_shares),
+        cmocka_unit_test(histogram_takes_extremes),
+        cmocka_unit_test(draws_keep_their_mean),
+        cmocka_unit_test(a_caller_waits_for_the_greeting_and_its_end),
+        cmocka_unit_test(a_turn_without_an_answer_is_counted),
+        cmocka_unit_test(a_seed_repeats),
+        cmocka_unit_test(replies_in_order_are_right),
+        cmocka_unit_test(another_replys_voice_is_wrong_once),
+        cmocka_unit_test(a_missing_or_doubled_packet_is_heard),
+        cmocka_unit_test(silence_is_no_voice),
+        cmocka_unit_test(lateness_is_against_the_earliest_schedule),
+        cmocka_unit_test(speech_is_loud_and_noise_is_not),
+        cmocka_unit_test(options_are_bounded),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
