@@ -142,9 +142,8 @@ static struct turn_rules rules_of(const struct agent *agent)
         .grace_ns = MS(agent->interruption_grace_ms),
         .evidence_ns = MS(700),
         .resume_ns = MS(300),
-        .noise_ns = MS(200),
+        .noise_ns = MS(150),
         .final_ns = SECONDS(4),
-        .reply_ns = SECONDS(10),
         .silence_ns =
             agent->online_check.enabled ? seconds_or_never(agent->online_check.seconds) : NEVER_NS,
         .hang_up_ns = seconds_or_never(agent->user_silence_hangup_seconds),

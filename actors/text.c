@@ -1,5 +1,10 @@
 #include "actors/text.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#include "actors/messages.h"
+
 struct slice text_of(struct actor *a, const struct msg *m)
 {
     uint8_t *at = (uint8_t *)(uintptr_t)shard_scratch(a->shard).at + SCRATCH_TEXT;
@@ -29,4 +34,22 @@ struct slice text_cut(struct slice text, size_t max)
     while (max > 0 && (text.at[max] & 0xC0) == 0x80)
         max--;
     return slice_of(text.at, max);
+}
+
+void call_id_make(const struct world *world, uint32_t shard, uint32_t number, char *out)
+{
+    snprintf(out, CALL_ID_BYTES, "%08x-%04x-%02x-%06x", world->generation, world->process,
+             shard & 0xFFu, number & 0xFFFFFFu);
+}
+
+bool call_id_shard(const struct world *world, struct slice id, uint32_t *shard)
+{
+    char text[CALL_ID_BYTES], again[CALL_ID_BYTES];
+    unsigned generation, process, number;
+
+    if (slice_cstr(id, text, sizeof(text)) ||
+        sscanf(text, "%8x-%4x-%2x-%6x", &generation, &process, shard, &number) != 4)
+        return false;
+    call_id_make(world, *shard, number, again);
+    return strcmp(text, again) == 0 && *shard < world->shards;
 }

@@ -1,9 +1,10 @@
 /* Text on its way through messages: out of a chain of frames into one piece, and back. The pieces
- * lie in the shard's scratch memory and live until the handler returns. */
+ * lie in the shard's scratch memory and live until the handler returns. And the text of call ids,
+ * made on the shards and read where the API is answered. */
 #ifndef ACTORS_TEXT_H
 #define ACTORS_TEXT_H
 
-#include "runtime/shard.h"
+#include "actors/world.h"
 
 /* Scratch of a handler, by who uses it. */
 #define SCRATCH_INTENTS 0     /* engine.c: struct intents */
@@ -20,5 +21,10 @@ struct builder text_builder(struct actor *a);
 frame_ref text_frame(struct actor *a, struct slice text);
 /* At most `max` bytes of it, cut at a character. */
 struct slice text_cut(struct slice text, size_t max);
+
+/* "6740a1b2-1f03-03-00002a": generation, process, shard and number of a call, CALL_ID_BYTES. */
+void call_id_make(const struct world *world, uint32_t shard, uint32_t number, char *out);
+/* False unless it is the id of a call that this process may have, exactly as it was made. */
+bool call_id_shard(const struct world *world, struct slice id, uint32_t *shard);
 
 #endif

@@ -66,7 +66,8 @@ void call_write_said(struct call *c, size_t bytes, bool cut)
 
 static void expect_progress(struct call *c)
 {
-    actor_timer_set(&c->actor, &c->late_timer, LATE_TAG, now_of(c) + LATE_NS);
+    if (c->phase == TALKING) /* a word may still come when it is over */
+        actor_timer_set(&c->actor, &c->late_timer, LATE_TAG, now_of(c) + LATE_NS);
 }
 
 static void begin_reply(struct call *c, uint32_t epoch)
@@ -224,18 +225,6 @@ static void set_turn_timer(struct call *c)
         actor_timer_set(&c->actor, &c->turn_timer, TURN_TAG, c->turn.deadline_ns);
 }
 
-/* Nobody answers: what was asked for is not waited for any longer. */
-static void give_up(struct call *c)
-{
-    log_warn("call", &c->about, "no reply became audible in time");
-    send_epoch(c, c->tts, TTS_CANCEL, c->reply_of);
-    send_epoch(c, c->llm, LLM_CANCEL, c->reply_of);
-    if (++c->failures >= FAILURES_MAX)
-        actor_stop_self(&c->actor, REASON(ETIMEDOUT, "no reply became audible"));
-    else
-        say(c, apology);
-}
-
 static void carry_out(struct call *c, uint32_t actions)
 {
     if (actions & ACT_HOLD)
@@ -273,8 +262,6 @@ static void carry_out(struct call *c, uint32_t actions)
         ask_silence(c);
     if (actions & ACT_COMMIT)
         do_commit(c);
-    if (actions & ACT_GIVE_UP)
-        give_up(c);
     if (actions & ACT_SILENCE_END)
         actor_stop_self(&c->actor, REASON(0, "the caller was silent for too long"));
 }

@@ -17,6 +17,8 @@ static void add(const struct cdr *cdr, enum journal_type type, const struct buil
         return;
     if (b->bad || journal_add(journal_of(cdr), cdr->journal, type, builder_slice(b)))
         log_warn("call", cdr->about, "a record of this call found no room in the journal");
+    else
+        metrics_add(METRIC_JOURNAL_RECORDS, 1);
 }
 
 static void ledger_reset(struct cdr *cdr)

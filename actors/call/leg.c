@@ -115,7 +115,7 @@ static void tell_speech(struct leg *leg, const struct vad_result *vad)
     bool speaking = vad->change == VAD_STARTED;
     int64_t sample = speaking ? vad->first_sample : vad->last_sample;
     struct leg_speech_msg body = {
-        .speaking = speaking, .sample = sample, .at_ns = time_of(leg, sample)};
+        .speaking = speaking, .sample = sample, .at_ns = time_of(leg, sample) + leg->early_ns};
 
     tell_call(leg, LEG_SPEECH, &body, sizeof(body));
 }
@@ -194,6 +194,9 @@ void leg_hear(struct leg *leg, const int16_t *pcm, size_t n, int64_t at_ns)
     if (!leg->has_vad)
         return; /* nobody has asked for audio yet */
     place(leg, at_ns);
+    int64_t late_ns = at_ns - time_of(leg, leg->heard_samples);
+    if (late_ns < leg->early_ns && late_ns > -GAP_NS)
+        leg->early_ns = late_ns;
     while (n) {
         size_t part = n < step ? n : step;
         detect(leg, pcm, part);

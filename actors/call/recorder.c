@@ -11,6 +11,7 @@
 
 #include "actors/call/recording_format.h"
 #include "actors/messages.h"
+#include "base/metrics.h"
 #include "media/mixer.h"
 #include "media/resample.h"
 #include "media/wav.h"
@@ -188,6 +189,8 @@ static void on_written(struct recorder *r, const struct io_msg *m)
         r->err = m->err;
         log_error("recorder", NULL, "%s cannot be written: %s", r->path, strerror(m->err));
     }
+    if (!m->err)
+        metrics_add(METRIC_RECORDING_BYTES, m->len);
     if (m->tag == 0)
         recording_written(slots(r), r->handle, m->err ? 0 : m->len);
     else if (!m->err)

@@ -101,7 +101,7 @@ static void think(struct turn *t, int64_t now_ns)
 {
     turn_enter(t, TURN_THINKING);
     t->reply_epoch = t->epoch;
-    t->deadline_ns = after(now_ns, t->finishing ? t->rules.final_ns : t->rules.reply_ns);
+    t->deadline_ns = t->finishing ? now_ns + t->rules.final_ns : NEVER_NS;
 }
 
 static uint32_t finish(struct turn *t, int64_t now_ns)
@@ -174,7 +174,7 @@ static uint32_t take_back(struct turn *t)
 static uint32_t heard(struct turn *t, uint32_t words, int64_t now_ns)
 {
     t->finishing = false;
-    t->deadline_ns = after(now_ns, t->rules.reply_ns);
+    t->deadline_ns = NEVER_NS;
     if (words)
         return ACT_ANSWER;
     if (t->voiced_ns - t->speech_ns >= t->rules.noise_ns)
@@ -196,10 +196,6 @@ static uint32_t on_thinking(struct turn *t, const struct turn_event *e, int64_t 
         return heard(t, e->words, now_ns);
     if (e->kind == ON_TIME && t->finishing && now_ns >= t->deadline_ns)
         return heard(t, 0, now_ns); /* the recogniser never answered */
-    if (e->kind == ON_TIME && !t->finishing && !t->keys && now_ns >= t->deadline_ns) {
-        t->deadline_ns = after(now_ns, t->rules.reply_ns);
-        return ACT_GIVE_UP;
-    }
     if (e->kind == ON_AUDIBLE) {
         turn_enter(t, TURN_SPEAKING);
         t->audible_ns = now_ns;
@@ -299,15 +295,12 @@ static uint32_t on_key(struct turn *t)
     return actions;
 }
 
-static uint32_t on_keys(struct turn *t, int64_t now_ns)
+static uint32_t on_keys(struct turn *t)
 {
     if (!t->keys)
         return 0;
     t->keys = false;
-    if (t->state != TURN_THINKING)
-        return 0;
-    t->deadline_ns = after(now_ns, t->rules.reply_ns);
-    return ACT_ANSWER_KEYS;
+    return t->state == TURN_THINKING ? ACT_ANSWER_KEYS : 0;
 }
 
 /* ---- the door ---- */
@@ -360,6 +353,6 @@ uint32_t turn_step(struct turn *t, const struct turn_event *e, int64_t now_ns)
     if (e->kind == ON_KEY)
         return on_key(t);
     if (e->kind == ON_KEYS)
-        return on_keys(t, now_ns);
+        return on_keys(t);
     return by_state[t->state](t, e, now_ns);
 }

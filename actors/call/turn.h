@@ -74,8 +74,7 @@ enum turn_action {
     ACT_COMMIT = 1 << 11,         /* the reply is being heard: what it changed stays */
     ACT_SILENCE_END = 1 << 12,    /* the caller has been silent for too long: end the call */
     ACT_TURN_OVER =
-        1 << 13,           /* the reply has been heard whole, or was cut: close the ledger's turn */
-    ACT_GIVE_UP = 1 << 14, /* the reply never came: say so, or end the call */
+        1 << 13, /* the reply has been heard whole, or was cut: close the ledger's turn */
 };
 
 /* How patient the agent is; copied from its file. */
@@ -91,8 +90,7 @@ struct turn_rules {
     int64_t silence_ns;  /* the caller's silence before a reminder; NEVER_NS: none */
     int64_t hang_up_ns;  /* the caller's silence before the call ends; NEVER_NS: never */
     uint32_t interrupt_words; /* words of a hypothesis that interrupt */
-    int64_t reply_ns;   /* how long a reply may take to become audible, before it is given up */
-    bool deaf_at_first; /* speech before the greeting is over is ignored */
+    bool deaf_at_first;       /* speech before the greeting is over is ignored */
 };
 
 struct turn {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "actors/platform/store_program.h"
+#include "actors/text.h"
 
 /* ---- POST /media-tokens ---- */
 
@@ -215,27 +216,13 @@ void on_placed(struct api *api, const struct call_placed_msg *m, uint32_t shard)
 
 /* ---- DELETE /calls/{id} ---- */
 
-/* "6740a1b2-03-00002a": process generation, shard, number. */
-static bool call_shard(const struct api *api, struct slice id, uint32_t *shard)
-{
-    const struct world *world = api_world(api)->world;
-    char text[CALL_ID_BYTES], again[CALL_ID_BYTES];
-    unsigned generation, number;
-
-    if (slice_cstr(id, text, sizeof(text)) ||
-        sscanf(text, "%8x-%2x-%6x", &generation, shard, &number) != 3)
-        return false;
-    snprintf(again, sizeof(again), "%08x-%02x-%06x", generation, *shard, number);
-    return strcmp(text, again) == 0 && generation == world->generation && *shard < world->shards;
-}
-
 void on_call_hang_up(struct api *api, const struct http_ask *ask)
 {
     struct call_hang_up_msg body = {0};
     uint32_t shard;
     struct op *op;
 
-    if (!call_shard(api, ask->param, &shard)) {
+    if (!call_id_shard(api_world(api)->world, ask->param, &shard)) {
         answer_fail(api, ask->id, 404, "no_such_call", "there is no such call going on", NULL);
         return;
     }

@@ -65,6 +65,8 @@ static void refuse(struct door *d, uint16_t status, const char *what)
     jsonw_put_cstr(&w, "error", what);
     jsonw_end(&w);
     http_respond(&b, status, "application/json", builder_slice(&json));
+    if (d->head.method == HTTP_HEAD) /* told of, not sent (RFC 9110, 9.3.2) */
+        b.len -= json.len;
     send_bytes(d, builder_slice(&b));
     log_info("door", NULL, "%s was answered %u: %s", address_text(&d->peer, peer), status, what);
     d->state = ANSWERED;

@@ -182,10 +182,7 @@ static void on_claimed(struct switchboard *s, const struct lane_msg *done)
 
 static struct actor *spawn_call(struct switchboard *s, struct call_start_msg *args, frame_ref take)
 {
-    const struct world *world = world_of(&s->actor);
-
-    snprintf(args->call_id, sizeof(args->call_id), "%08x-%04x-%02x-%06x", world->generation,
-             world->process, shard_index(s->actor.shard), ++s->next_call & 0xFFFFFFu);
+    call_id_make(world_of(&s->actor), shard_index(s->actor.shard), ++s->next_call, args->call_id);
     struct actor *call =
         actor_spawn(s->actor.shard, &call_type, &s->actor, args->agent, args, sizeof(*args), take);
     if (!call)

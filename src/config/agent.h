@@ -62,8 +62,6 @@ struct agent {
     int64_t call_timeout_seconds;
     int64_t user_silence_hangup_seconds; /* 0: never */
     struct agent_online_check online_check;
-    struct text_list hold_messages;
-    double hold_message_timeout_seconds;
     struct text_list goodbye_phrases;
     int64_t turns_max;
     bool recording;

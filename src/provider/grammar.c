@@ -625,69 +625,127 @@ size_t grammar_sample(const struct grammar *g, struct rand *r, uint16_t *words)
     return count;
 }
 
-/* ---- is it a sentence? Two sets of nodes, each a list and a mark per node. ---- */
+/* ---- is it a sentence, and how likely does it end here? Probability flows through the network:
+ * nodes without words hand theirs on at once, the others keep it until a word comes. ---- */
 
-struct node_set {
-    uint32_t *list;
-    uint32_t count;
-    uint8_t *mark;
+struct flow {
+    float *mass;     /* per node */
+    float *next;     /* the same, behind the word being taken */
+    uint32_t *queue; /* ring of nodes whose mass waits to be handed on */
+    uint32_t head, count;
+    uint32_t *kept; /* nodes that keep some, each once */
+    uint32_t kept_count;
+    uint8_t *mark; /* node is in the queue or kept */
 };
 
-static void set_add(struct node_set *set, uint32_t node)
+static struct flow flow_of(size_t n, void *scratch)
 {
-    if (!set->mark[node]) {
-        set->mark[node] = 1;
-        set->list[set->count++] = node;
+    struct flow f = {.mass = scratch};
+    f.next = f.mass + n;
+    f.queue = (uint32_t *)(f.next + n);
+    f.kept = f.queue + n;
+    f.mark = (uint8_t *)(f.kept + n);
+    memset(scratch, 0, n * (4 * sizeof(uint32_t) + 1));
+    return f;
+}
+
+static bool is_passage(const struct grammar *g, uint32_t node)
+{
+    uint32_t e = g->edge_of[node];
+    return e != EDGE_NONE && g->edges[e].word == WORD_NONE;
+}
+
+static void flow_add(const struct grammar *g, struct flow *f, uint32_t node, float mass)
+{
+    f->mass[node] += mass;
+    if (f->mark[node])
+        return;
+    f->mark[node] = 1;
+    if (is_passage(g, node))
+        f->queue[(f->head + f->count++) % g->node_count] = node;
+    else
+        f->kept[f->kept_count++] = node;
+}
+
+/* First come, first served: mass of equal distance arrives together, so a node is visited at most
+ * once for each length of path to it. */
+static void flow_settle(const struct grammar *g, struct flow *f)
+{
+    while (f->count) {
+        uint32_t node = f->queue[f->head];
+        float mass = f->mass[node], sum = 0.0f;
+        f->head = (f->head + 1) % (uint32_t)g->node_count;
+        f->count--;
+        f->mark[node] = 0;
+        f->mass[node] = 0.0f;
+        for (uint32_t e = g->edge_of[node]; e != EDGE_NONE; e = g->edges[e].next)
+            sum += g->edges[e].weight;
+        for (uint32_t e = g->edge_of[node]; e != EDGE_NONE; e = g->edges[e].next)
+            flow_add(g, f, g->edges[e].to, mass * g->edges[e].weight / sum);
     }
 }
 
-/* Follows the edges without a word; the list grows while it is walked. */
-static void set_close(const struct grammar *g, struct node_set *set)
+static float flow_total(const struct flow *f)
 {
-    for (uint32_t i = 0; i < set->count; i++)
-        for (uint32_t e = g->edge_of[set->list[i]]; e != EDGE_NONE; e = g->edges[e].next)
-            if (g->edges[e].word == WORD_NONE)
-                set_add(set, g->edges[e].to);
+    float total = 0.0f;
+    for (uint32_t i = 0; i < f->kept_count; i++)
+        total += f->mass[f->kept[i]];
+    return total;
 }
 
-static void set_step(const struct grammar *g, struct node_set *from, struct node_set *to,
-                     uint16_t word)
+/* Takes one word. What is left is scaled to a sum of 1, so that long sentences do not fade. */
+static void flow_step(const struct grammar *g, struct flow *f, uint16_t word)
 {
-    for (uint32_t i = 0; i < from->count; i++) {
-        uint32_t e = g->edge_of[from->list[i]];
-        from->mark[from->list[i]] = 0;
-        if (e != EDGE_NONE && g->edges[e].word == word)
-            set_add(to, g->edges[e].to);
+    uint32_t count = 0;
+    float total = 0.0f;
+    for (uint32_t i = 0; i < f->kept_count; i++) {
+        uint32_t node = f->kept[i], e = g->edge_of[node];
+        float mass = f->mass[node];
+        f->mass[node] = 0.0f;
+        f->mark[node] = 0;
+        if (e == EDGE_NONE || g->edges[e].word != word)
+            continue;
+        if (f->next[g->edges[e].to] <= 0.0f)
+            f->kept[count++] = g->edges[e].to; /* count <= i: what is overwritten was read */
+        f->next[g->edges[e].to] += mass;
+        total += mass;
     }
-    from->count = 0;
-    set_close(g, to);
+    f->kept_count = 0;
+    /* flow_add() fills `kept` from its beginning while the targets are read from it: each target
+     * adds itself at most once before its own place was read. */
+    for (uint32_t i = 0; i < count && total > 0.0f; i++) {
+        uint32_t node = f->kept[i];
+        float mass = f->next[node] / total;
+        f->next[node] = 0.0f;
+        flow_add(g, f, node, mass);
+    }
+    flow_settle(g, f);
 }
 
 size_t grammar_scratch_bytes(const struct grammar *g)
 {
-    return g->node_count * 2 * (sizeof(uint32_t) + 1);
+    return g->node_count * (4 * sizeof(uint32_t) + 1);
 }
 
-bool grammar_accepts(const struct grammar *g, struct slice text, void *scratch)
+double grammar_end_share(const struct grammar *g, struct slice text, void *scratch)
 {
-    size_t n = g->node_count;
-    uint32_t *lists = scratch;
-    uint8_t *marks = (uint8_t *)(lists + 2 * n);
-    struct node_set now = {lists, 0, marks}, next = {lists + n, 0, marks + n};
-    memset(marks, 0, 2 * n);
-    set_add(&now, g->start);
-    set_close(g, &now);
-    for (struct slice left = slice_trim(text); left.len && now.count; left = slice_trim(left)) {
+    struct flow f = flow_of(g->node_count, scratch);
+    flow_add(g, &f, g->start, 1.0f);
+    flow_settle(g, &f);
+    for (struct slice left = slice_trim(text); left.len && f.kept_count; left = slice_trim(left)) {
         struct slice rest;
         struct slice word = slice_cut(left, ' ', &rest);
         uint16_t number = g->hash[word_place(g, word)];
         if (number == WORD_NONE)
-            return false;
-        set_step(g, &now, &next, number);
-        struct node_set swap = now;
-        now = next;
-        next = swap;
+            return 0.0;
+        flow_step(g, &f, number);
         left = rest;
     }
-    return now.mark[g->end];
+    float total = flow_total(&f);
+    return total > 0.0f ? (double)(f.mass[g->end] / total) : 0.0;
+}
+
+bool grammar_accepts(const struct grammar *g, struct slice text, void *scratch)
+{
+    return grammar_end_share(g, text, scratch) > 0.0;
 }

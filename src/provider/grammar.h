@@ -45,6 +45,10 @@ size_t grammar_sample(const struct grammar *g, struct rand *r, uint16_t *words);
 /* Is this text (words between spaces) a whole sentence of the grammar? `scratch` is memory of
  * grammar_scratch_bytes() that the caller lends, so that lanes can ask at the same time. */
 bool grammar_accepts(const struct grammar *g, struct slice text, void *scratch);
+/* Of the sentences that begin with this text, by their weights, the share that ends here: 0 for
+ * what is no sentence, small for one that usually goes on ("move my appointment"), 1 for one that
+ * cannot. Same `scratch`. */
+double grammar_end_share(const struct grammar *g, struct slice text, void *scratch);
 size_t grammar_scratch_bytes(const struct grammar *g);
 
 #endif

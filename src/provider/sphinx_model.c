@@ -246,6 +246,22 @@ static int grammar_load(struct load *l)
     return err;
 }
 
+/* The file that comes with the product fits the acoustic model that does; another one has none
+ * unless it is named. */
+static int adaptation_find(struct load *l)
+{
+    char *path = l->model->adaptation;
+    const char *value = provider_setting(l->config, "adaptation", NULL);
+    bool foreign = provider_setting(l->config, "model", NULL) != NULL;
+    bool none = value ? strcmp(value, "none") == 0 : foreign;
+    if (none)
+        return 0;
+    int err = path_of(l, "adaptation", l->config->data_dir, "speech/phone.mllr", path);
+    if (!err && access(path, R_OK))
+        err = fail(l, errno, "%s: cannot be read (%s)", path, strerror(errno));
+    return err;
+}
+
 static int model_fill(struct load *l)
 {
     struct sphinx_model *m = l->model;
@@ -258,6 +274,8 @@ static int model_fill(struct load *l)
         err = path_of(l, "features", l->config->data_dir, "speech/phone-feat.params", m->features);
     if (!err && access(m->features, R_OK))
         err = fail(l, errno, "%s: cannot be read (%s)", m->features, strerror(errno));
+    if (!err)
+        err = adaptation_find(l);
     if (!err && access(m->acoustic, R_OK))
         err =
             fail(l, errno, "%s: no acoustic model (is pocketsphinx-en-us installed?)", m->acoustic);
@@ -268,10 +286,14 @@ static int model_fill(struct load *l)
     m->language_weight = 6.5;
     if (!err)
         err = number_setting(l, "language_weight", 1, 30, &m->language_weight);
+    m->ending = 0.1;
+    if (!err)
+        err = number_setting(l, "ending", 0.0001, 1, &m->ending);
     if (!err && by_lm)
         err = lm_make(l);
     id_add(m, m->acoustic, strlen(m->acoustic));
     id_add(m, m->features, strlen(m->features));
+    id_add(m, m->adaptation, strlen(m->adaptation));
     id_add(m, (const char *)&m->language_weight, sizeof(m->language_weight));
     return err;
 }

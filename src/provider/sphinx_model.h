@@ -18,12 +18,15 @@ struct sphinx_model {
     int lm_fd;                          /* -1: search by the grammar itself */
     char acoustic[SPHINX_PATH_MAX];     /* folder of the acoustic model */
     char features[SPHINX_PATH_MAX];     /* its feat.params for telephone speech */
+    char adaptation[SPHINX_PATH_MAX];   /* linear map of the model's means; "": none */
     char grammar_path[SPHINX_PATH_MAX]; /* search by the grammar */
     double language_weight;
+    double ending; /* grammar_end_share() from which a sentence is called complete */
 };
 
 /* Settings: grammar (file, needed), dictionary (file of more pronunciations), model (folder),
- * features (file), search (lm or grammar), sentences, openness, language_weight. 0 or -errno and
+ * features (file), adaptation (file or none), search (lm or grammar), sentences, openness,
+ * language_weight, ending. 0 or -errno and
  * one sentence naming the file and line or the setting. */
 MUST_USE int sphinx_model_load(const struct provider_config *config, struct sphinx_model **out,
                                char *why, size_t why_bytes);

@@ -133,10 +133,14 @@ static cmd_ln_t *decoder_config(const struct sphinx_model *m)
     snprintf(dict, sizeof(dict), "/proc/self/fd/%d", m->dict_fd);
     snprintf(lm, sizeof(lm), "/proc/self/fd/%d", m->lm_fd);
     snprintf(weight, sizeof(weight), "%g", m->language_weight);
-    return cmd_ln_init(NULL, ps_args(), FALSE, "-hmm", m->acoustic, "-featparams", m->features,
-                       "-dict", dict, "-samprate", "16000", "-fwdflat", "no", "-bestpath", "yes",
-                       "-remove_noise", "no", "-remove_silence", "no", "-lw", weight,
-                       m->lm_fd < 0 ? "-jsgf" : "-lm", m->lm_fd < 0 ? m->grammar_path : lm, NULL);
+    cmd_ln_t *config =
+        cmd_ln_init(NULL, ps_args(), FALSE, "-hmm", m->acoustic, "-featparams", m->features,
+                    "-dict", dict, "-samprate", "16000", "-fwdflat", "no", "-bestpath", "yes",
+                    "-remove_noise", "no", "-remove_silence", "no", "-lw", weight,
+                    m->lm_fd < 0 ? "-jsgf" : "-lm", m->lm_fd < 0 ? m->grammar_path : lm, NULL);
+    if (config && m->adaptation[0])
+        cmd_ln_set_str_r(config, "-mllr", m->adaptation);
+    return config;
 }
 
 static bool decoder_open(struct decoder *d, const struct sphinx_model *m)
@@ -208,7 +212,8 @@ static bool utterance_open(struct session *s, uint32_t epoch, struct job_port *p
     return ps_start_utt(s->decoder->ps) == 0;
 }
 
-/* Is what was heard a whole sentence? The memory for the question belongs to the lane. */
+/* Is what was heard a whole sentence, and one that rarely goes on? The memory for the question
+ * belongs to the lane. */
 static bool is_complete(struct session *s, struct job_port *port)
 {
     struct pool *pool = *port->worker;
@@ -219,7 +224,8 @@ static bool is_complete(struct session *s, struct job_port *port)
         pool->scratch_bytes = pool->scratch ? wanted : 0;
     }
     return pool->scratch && s->heard[0] &&
-           grammar_accepts(s->model->grammar, slice_str(s->heard), pool->scratch);
+           grammar_end_share(s->model->grammar, slice_str(s->heard), pool->scratch) >=
+               s->model->ending;
 }
 
 /* Takes the decoder's hypothesis over; true when it changed. */
@@ -342,7 +348,8 @@ const struct provider_ops stt_pocketsphinx_ops = {
     .name = "pocketsphinx",
     .kind = PROVIDER_STT,
     .summary = "speech recognition on this machine, for the sentences of a grammar",
-    .settings = "grammar dictionary model features search sentences openness language_weight",
+    .settings = "grammar dictionary model features adaptation search sentences openness "
+                "language_weight ending",
     .rate_hz = 16000,
     .state_bytes = sizeof(struct stt_state),
     .load = stt_load,

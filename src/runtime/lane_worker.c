@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/metrics.h"
 #include "runtime/lane.h"
 
 /*   rings ── intake ──▶ jobs, oldest first ── one at a time ──▶ program ── lane_emit ──▶ rings
@@ -77,6 +78,12 @@ static void *lane_alloc(size_t bytes)
 
 /* ---- intake ---- */
 
+static void tell_depth(const struct lane_worker *w)
+{
+    metrics_set(w->lane == LANE_SPEECH ? METRIC_LANE_DEPTH_SPEECH : METRIC_LANE_DEPTH_STORE,
+                lane_worker_depth(w));
+}
+
 static void job_add(struct lane_worker *w, const struct msg *m, struct slice bytes)
 {
     struct job *job = lane_alloc(sizeof(*job) + bytes.len);
@@ -88,6 +95,7 @@ static void job_add(struct lane_worker *w, const struct msg *m, struct slice byt
     *w->jobs_end = job;
     w->jobs_end = &job->next;
     atomic_fetch_add_explicit(&w->depth, 1, memory_order_relaxed);
+    tell_depth(w);
 }
 
 static void intake(struct lane_worker *w)
@@ -294,6 +302,7 @@ bool lane_worker_step(struct lane_worker *w)
     do_job(w, job);
     free(job);
     atomic_fetch_sub_explicit(&w->depth, 1, memory_order_relaxed);
+    tell_depth(w);
     return true;
 }
 

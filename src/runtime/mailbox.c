@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/metrics.h"
 #include "base/ring.h"
 
 /* How a message lies in a ring: the msg (its `frame` counts frames, its `spare` says which form),
@@ -132,6 +133,7 @@ static int push(struct mailbox *box, const struct msg *m, struct slice head, str
         return -EMSGSIZE;
     if (!ring_push(ring, head, bytes)) {
         box->dropped += m->live;
+        metrics_add(m->live ? METRIC_RING_REFUSED_AUDIO : METRIC_RING_REFUSED_CONTROL, 1);
         return -EAGAIN;
     }
     /* Pairs with the fence in mailbox_sleep: either the sleeper sees the record, or we see that it

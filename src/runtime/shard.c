@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/metrics.h"
 #include "runtime/shard_inner.h"
 
 /* A shard that fell behind serves at most this many missed slots; the rest are given up. */
@@ -224,8 +225,32 @@ static void serve_slots(struct shard *shard)
                  (long long)((now_tick - shard->slot_tick) * TICK_NS / NS_PER_MS));
         shard->slot_tick = now_tick - CATCH_UP_TICKS_MAX;
     }
+    if (shard->slot_tick <= now_tick)
+        metrics_observe(METRIC_TICK_LATE, shard->now_ns - shard->slot_tick * TICK_NS);
     while (shard->members && shard->slot_tick <= now_tick)
         serve_slot(shard, shard->slot_tick++);
+}
+
+/* ---- metrics ---- */
+
+static void tell_more(enum metric counter, uint64_t *told, uint64_t count)
+{
+    metrics_add(counter, count - *told);
+    *told = count;
+}
+
+/* Once a second; and whenever nothing ticks, since nobody knows when the next round will be. */
+static void tell_metrics(struct shard *shard)
+{
+    if (shard->members && shard->now_ns - shard->told_ns < SECONDS(1))
+        return;
+    shard->told_ns = shard->now_ns;
+    metrics_set(METRIC_ACTORS, shard->actors_used);
+    metrics_set(METRIC_FRAMES_USED, frame_pool_used(shard->pool));
+    metrics_set(METRIC_FRAMES_SIZE, frame_pool_size(shard->pool));
+    tell_more(METRIC_QUEUE_REFUSED, &shard->told_dropped, shard->dropped);
+    tell_more(METRIC_HANDLERS_SLOW, &shard->told_slow, shard->slow);
+    tell_more(METRIC_FRAMES_REFUSED, &shard->told_refused, frame_pool_refused(shard->pool));
 }
 
 /* ---- rounds ---- */
@@ -240,6 +265,7 @@ int64_t shard_turn(struct shard *shard)
     shard_fire_timers(shard);
     serve_slots(shard);
     drain(shard);
+    tell_metrics(shard);
     if (shard->queue_count || shard->outbox_count)
         return shard->now_ns;
     if (shard->members)

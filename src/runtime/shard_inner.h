@@ -75,6 +75,8 @@ struct shard {
     uint32_t lane_used_by_host[SHARDS_MAX];
 
     uint64_t messages, dropped, stale, slow;
+    int64_t told_ns; /* when the metrics were last told */
+    uint64_t told_dropped, told_slow, told_refused;
     uint64_t signature;
     void (*seen)(void *context, const struct actor *a, const struct msg *m);
     void *seen_context;

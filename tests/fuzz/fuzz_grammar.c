@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     void *scratch = malloc(grammar_scratch_bytes(g));
     grammar_sample(g, &r, words);
     if (scratch)
-        grammar_accepts(g, slice_of(data, size), scratch);
+        grammar_end_share(g, slice_of(data, size), scratch);
     free(scratch);
     grammar_free(&g);
     return 0;

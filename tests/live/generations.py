@@ -69,7 +69,7 @@ def new_calls(r, server, old, times):
         time.sleep(0.3)
         peer.text(stop())
         peer.close()
-    begun = server.said(f"call begins", 5)
+    begun = server.said("call begins", 5)
     r.check(len(begun) >= times, f"{times} new calls, {len(begun)} begun in the new generation")
     r.check(all(generation(line["call_id"]) != old for line in begun), "an id of the old one")
 

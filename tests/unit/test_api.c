@@ -17,6 +17,7 @@
 #include "actors/messages.h"
 #include "actors/platform/control_host.h"
 #include "actors/platform/store_program.h"
+#include "actors/text.h"
 #include "base/json.h"
 #include "store/record.h"
 
@@ -55,8 +56,7 @@ static void board_place(struct board *b, const struct msg *m)
     if (shard_index(b->actor.shard) == 0 || b->calls >= 2)
         placed.err = EBUSY; /* the first shard is always full */
     else
-        snprintf(placed.call_id, sizeof(placed.call_id), "%08x-%02x-%06x", world.generation,
-                 shard_index(b->actor.shard), ++b->calls);
+        call_id_make(&world, shard_index(b->actor.shard), ++b->calls, placed.call_id);
     actor_send_body(&b->actor, m->from, CALL_PLACED, IF_FULL_DROP, FRAME_NONE, &placed,
                     sizeof(placed));
 }
@@ -80,9 +80,9 @@ static void board_hang_up(struct board *b, const struct msg *m)
     const struct call_hang_up_msg *body = msg_body(m, call_hang_up_msg);
     struct call_placed_msg answer = {.cookie = body->cookie};
 
-    if (strcmp(body->call_id + 12, "000001") != 0)
+    if (strcmp(body->call_id + 17, "000001") != 0)
         answer.err = ENOENT;
-    b->mute = strcmp(body->call_id + 12, "00face") == 0; /* a way for the test to silence it */
+    b->mute = strcmp(body->call_id + 17, "00face") == 0; /* a way for the test to silence it */
     actor_send_body(&b->actor, m->from, CALL_HUNG_UP, IF_FULL_DROP, FRAME_NONE, &answer,
                     sizeof(answer));
 }
@@ -342,11 +342,12 @@ static void tells_its_health(void **state)
 static void tells_who_does_not_answer(void **state)
 {
     (void)state;
-    EXPECT(404, "DELETE", "/calls/12345678-01-00face", NULL, "no_such_call");
+    EXPECT(404, "DELETE", "/calls/12345678-0000-01-00face", NULL, "no_such_call");
     EXPECT(503, "GET", "/health/deep", NULL, "{\"shard\":1,\"answered\":false}");
     assert_non_null(strstr(got, "\"status\":\"degraded\""));
     assert_non_null(strstr(got, "{\"shard\":0,\"answered\":true"));
-    EXPECT(404, "DELETE", "/calls/12345678-01-000007", NULL, "no_such_call"); /* speaks again */
+    EXPECT(404, "DELETE", "/calls/12345678-0000-01-000007", NULL,
+           "no_such_call"); /* speaks again */
     EXPECT(200, "GET", "/actors", NULL, "\"silent\":[]");
 }
 
@@ -385,7 +386,7 @@ static void places_and_ends_calls(void **state)
 {
     (void)state;
     EXPECT(201, "POST", "/calls", CALL("{\"peer\":\"127.0.0.1:4000\",\"codec\":\"PCMA\"}"),
-           "{\"call_id\":\"12345678-01-000001\",\"rtp\":{\"local\":\"127.0.0.1:10008\"}}");
+           "{\"call_id\":\"12345678-0000-01-000001\",\"rtp\":{\"local\":\"127.0.0.1:10008\"}}");
     EXPECT(201, "POST", "/calls", CALL("{\"peer\":\"[::1]:4000\",\"codec\":\"PCMU\"}"),
            "[::1]:10000");
     EXPECT(503, "POST", "/calls", CALL("{\"peer\":\"127.0.0.1:4000\",\"codec\":\"PCMU\"}"),
@@ -397,12 +398,12 @@ static void places_and_ends_calls(void **state)
     EXPECT(400, "POST", "/calls", CALL("{\"peer\":\"1.2.3.4:9\",\"codec\":\"opus\"}"),
            "rtp.codec must be PCMU or PCMA");
     EXPECT(404, "POST", "/calls", "{\"agent\":\"x\",\"rtp\":{}}", "no_such_agent");
-    request("DELETE", "/calls/12345678-01-000001", NULL);
+    request("DELETE", "/calls/12345678-0000-01-000001", NULL);
     assert_int_equal(status(), 204);
-    EXPECT(404, "DELETE", "/calls/12345678-01-000009", NULL, "no_such_call");
-    EXPECT(404, "DELETE", "/calls/12345677-01-000001", NULL, "no_such_call");
-    EXPECT(404, "DELETE", "/calls/12345678-07-000001", NULL, "no_such_call");
-    EXPECT(404, "DELETE", "/calls/12345678-1-000001", NULL, "no_such_call");
+    EXPECT(404, "DELETE", "/calls/12345678-0000-01-000009", NULL, "no_such_call");
+    EXPECT(404, "DELETE", "/calls/12345677-0000-01-000001", NULL, "no_such_call");
+    EXPECT(404, "DELETE", "/calls/12345678-0000-07-000001", NULL, "no_such_call");
+    EXPECT(404, "DELETE", "/calls/12345678-0000-1-000001", NULL, "no_such_call");
     EXPECT(404, "DELETE", "/calls/", NULL, "not_found");
 }
 
@@ -426,7 +427,7 @@ static void shows_call_logs(void **state)
 {
     (void)state;
     EXPECT(200, "GET", "/call-logs", NULL, "[]");
-    EXPECT(404, "GET", "/call-logs/12345678-01-000001", NULL, "no_such_call_log");
+    EXPECT(404, "GET", "/call-logs/12345678-0000-01-000001", NULL, "no_such_call_log");
     store_log("a-1", "2026-01-01T00:00:00.000Z");
     store_log("a-2", "2026-01-02T00:00:00.000Z");
     store_log("a-3", "2026-01-03T00:00:00.000Z");

@@ -33,6 +33,37 @@ static bool accepts(const struct grammar *g, const char *sentence)
     return whole;
 }
 
+static double end_share(const struct grammar *g, const char *sentence)
+{
+    void *scratch = malloc(grammar_scratch_bytes(g));
+    double share = grammar_end_share(g, slice_str(sentence), scratch);
+    free(scratch);
+    return share;
+}
+
+/* What usually goes on is told from what usually ends, by the weights. */
+static void knows_how_likely_a_sentence_ends(void **state)
+{
+    static const char source[] = "#JSGF V1.0;\ngrammar t;\n"
+                               "public <s> = move it [/3/ to (monday | tuesday)] | /2/ yes\n"
+                               "  | move | /4/ move out;\n";
+    struct grammar *g = NULL;
+    char why[200] = "";
+    (void)state;
+    assert_int_equal(grammar_parse(SLICE(source), "t.gram", &g, why, sizeof(why)), 0);
+    assert_true(end_share(g, "yes") > 0.999);
+    assert_true(end_share(g, "move it to monday") > 0.999);
+    assert_true(end_share(g, "move it to") <= 0.0);
+    assert_true(end_share(g, "") <= 0.0);
+    assert_true(end_share(g, "move elsewhere") <= 0.0);
+    /* of three ways to begin with "move", weighing 1, 1 and 4, one ends there */
+    double move = end_share(g, "move");
+    assert_true(move > 1.0 / 6 - 1e-4 && move < 1.0 / 6 + 1e-4);
+    double it = end_share(g, "move it");
+    assert_true(it > 0.0 && it < 0.9);
+    grammar_free(&g);
+}
+
 static void accepts_whole_sentences(void **state)
 {
     (void)state;
@@ -132,7 +163,8 @@ static void bad_grammars_name_the_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(accepts_whole_sentences), cmocka_unit_test(samples_are_sentences),
+        cmocka_unit_test(accepts_whole_sentences),
+        cmocka_unit_test(knows_how_likely_a_sentence_ends), cmocka_unit_test(samples_are_sentences),
         cmocka_unit_test(model_is_deterministic), cmocka_unit_test(bad_grammars_name_the_line)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

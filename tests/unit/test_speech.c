@@ -195,6 +195,25 @@ static void what_is_said_is_heard(void **state)
     free(mouth);
 }
 
+static void an_adaptation_is_found_or_named(void **state)
+{
+    static struct provider_setting settings[] = {{"grammar", "clinic.gram"},
+                                                 {"adaptation", "nothing.mllr"}};
+    const struct provider_ops *ops = provider_find(PROVIDER_STT, "pocketsphinx");
+    struct provider_config config = {.folder = SOURCE_DIR "/data/agents",
+                                     .data_dir = SOURCE_DIR "/data",
+                                     .settings = settings,
+                                     .setting_count = 2};
+    const void *loaded = NULL;
+    char why[300] = "";
+    (void)state;
+    assert_int_not_equal(ops->load(&config, &loaded, why, sizeof(why)), 0);
+    assert_non_null(strstr(why, "data/agents/nothing.mllr"));
+    settings[1].value = "none";
+    assert_int_equal(ops->load(&config, &loaded, why, sizeof(why)), 0);
+    ops->unload(loaded);
+}
+
 static void missing_grammar_names_it(void **state)
 {
     static struct provider_setting settings[] = {{"grammar", "nothing.gram"}};
@@ -218,6 +237,7 @@ int main(void)
                                        cmocka_unit_test(cancel_stops_at_once),
                                        cmocka_unit_test(unknown_voice_is_refused),
                                        cmocka_unit_test(what_is_said_is_heard),
-                                       cmocka_unit_test(missing_grammar_names_it)};
+                                       cmocka_unit_test(missing_grammar_names_it),
+                                       cmocka_unit_test(an_adaptation_is_found_or_named)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,6 @@ static const struct turn_rules rules = {.complete_ns = MS(220),
                                         .resume_ns = MS(300),
                                         .noise_ns = MS(150),
                                         .final_ns = SECONDS(2),
-                                        .reply_ns = SECONDS(10),
                                         .silence_ns = SECONDS(10),
                                         .hang_up_ns = SECONDS(25),
                                         .interrupt_words = 1,
@@ -160,19 +159,6 @@ static void a_cough_over_the_last_words_loses_nothing(void **state)
     assert_true(t.deadline_ns == MS(14400));
 }
 
-static void a_reply_that_never_comes_is_given_up(void **state)
-{
-    (void)state;
-    at(2000, ON_SPEECH, 0);
-    at(2500, ON_PAUSE, 0);
-    at(3000, ON_TIME, 0);
-    heard(3005, 2, 2);
-    assert_true(t.deadline_ns == MS(13005));
-    assert_int_equal(at(13005, ON_TIME, 0), ACT_GIVE_UP);
-    assert_true(t.deadline_ns == MS(23005));
-    assert_int_equal(at(13100, ON_AUDIBLE, 2), ACT_COMMIT);
-}
-
 static void grace_delays_the_interruption(void **state)
 {
     (void)state;
@@ -293,7 +279,6 @@ int main(void)
         cmocka_unit_test_setup(a_short_word_still_interrupts, greet),
         cmocka_unit_test_setup(a_cough_does_not, greet),
         cmocka_unit_test_setup(a_cough_over_the_last_words_loses_nothing, greet),
-        cmocka_unit_test_setup(a_reply_that_never_comes_is_given_up, greet),
         cmocka_unit_test_setup(grace_delays_the_interruption, greet),
         cmocka_unit_test_setup(no_deadline_is_left_behind, greet),
         cmocka_unit_test_setup(a_sound_does_not_undo_keys, greet),

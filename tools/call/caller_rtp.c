@@ -127,6 +127,14 @@ static bool in_order(struct caller_rtp *r, const struct rtp_packet *p, int64_t n
     return true;
 }
 
+static bool is_quiet(const int16_t *pcm, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (pcm[i] > EAR_VOICED_LEVEL || pcm[i] < -EAR_VOICED_LEVEL)
+            return false;
+    return true;
+}
+
 static void take_audio(struct caller *c, const struct rtp_packet *p)
 {
     int16_t pcm[RTP_PACKET_BYTES_MAX];
@@ -138,6 +146,9 @@ static void take_audio(struct caller *c, const struct rtp_packet *p)
         g711_alaw_decode(pcm, p->payload.at, n);
     else
         return;
+    /* A late packet made the ear wait; a pause makes up for it, as a jitter buffer would. */
+    if (is_quiet(pcm, n))
+        ear_trim(&c->ear, 0);
     caller_heard(c, pcm, n);
     ear_trim(&c->ear, CALL_SAMPLES(RTP_DEPTH_MAX_MS));
 }

@@ -9,6 +9,10 @@
 
 #include "base/clock.h"
 #include "provider/provider.h"
+#include "actors/world.h"
+#include "config/agent.h"
+#include "media/vad_weights.h"
+#include "tools/hear/line.h"
 #include "tools/say/caller.h"
 
 #define LINE_MAX_BYTES 2048
@@ -17,12 +21,15 @@
 
 static const char usage[] =
     "usage: sidetone-hear --agent-dir DIR --data-dir DIR [--voices rms,awb,kal16,kal]\n"
-    "                     [--noise-db 20] [--set key=value]... [--text-only] [-v] FILE.tsv...\n";
+    "                     [--noise-db 20] [--set key=value]... [--text-only] [--cut] [-v] "
+    "FILE.tsv...\n";
 
 struct options {
     const char *folder, *data_dir;
     char voices[100];
     double noise_db;
+    int64_t complete_ms, open_ms; /* 0: as the agent says */
+    bool cut; /* the sentence is cut at its true ends: no detector, no turn machine */
     bool text_only, verbose;
     struct provider_setting settings[16];
     size_t setting_count;
@@ -37,6 +44,15 @@ struct heard {
     char final[LINE_MAX_BYTES];
     bool complete;
     uint32_t epoch;
+    uint32_t words;
+    struct vad_config vad;
+    struct vad_weights weights;
+    struct turn_rules rules;
+    char before[LINE_MAX_BYTES]; /* what this utterance goes on with */
+    uint64_t stt_state[8];
+    int64_t waits_ms[20000]; /* from the last voiced sample to the decision */
+    size_t wait_count;
+    unsigned split, missed, early;
     int64_t audio_ns, cpu_ns, final_ns_sum, final_ns_max;
     unsigned finals;
 };
@@ -48,6 +64,20 @@ static int64_t cpu_now(void)
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+static uint32_t words_of(struct slice text)
+{
+    uint32_t words = 0;
+    for (struct slice left = slice_trim(text); left.len; left = slice_trim(left), words++)
+        slice_cut(left, ' ', &left);
+    return words;
+}
+
+static void note_partial(struct heard *h, const struct provider_intent *event)
+{
+    h->complete = event->flag & EVENT_COMPLETE;
+    h->words = words_of(event->text);
 }
 
 static bool port_emit(struct job_port *port, uint32_t tag, struct slice bytes)
@@ -63,7 +93,7 @@ static bool port_emit(struct job_port *port, uint32_t tag, struct slice bytes)
         if (out.list[i].event == EVENT_FINAL)
             slice_cstr(out.list[i].text, h->final, sizeof(h->final));
         if (out.list[i].event == EVENT_PARTIAL)
-            h->complete = out.list[i].flag & EVENT_COMPLETE;
+            note_partial(h, &out.list[i]);
     }
     return true;
 }
@@ -128,6 +158,92 @@ static void hear(struct heard *h, const struct caller_audio *a)
     h->finals++;
 }
 
+/* ---- as a call would: the detector and the turn machine decide ---- */
+
+static void line_listen(void *owner, bool goes_on)
+{
+    struct heard *h = owner;
+    snprintf(h->before, sizeof(h->before), "%s", goes_on ? h->final : "");
+    h->final[0] = '\0';
+    h->complete = false;
+    h->words = 0;
+    h->epoch++;
+}
+
+static void line_audio(void *owner, const int16_t *pcm, size_t n)
+{
+    struct heard *h = owner;
+    int64_t start = cpu_now();
+    stt_input(h, h->stt_state, INPUT_AUDIO, slice_of(pcm, n * sizeof(*pcm)));
+    h->audio_ns += MS(20);
+    h->cpu_ns += cpu_now() - start;
+}
+
+static uint32_t line_words(void *owner, bool *complete)
+{
+    struct heard *h = owner;
+    *complete = h->complete;
+    return h->words;
+}
+
+static uint32_t line_finish(void *owner)
+{
+    struct heard *h = owner;
+    char joined[2 * LINE_MAX_BYTES];
+    int64_t start = cpu_now();
+    stt_input(h, h->stt_state, INPUT_FINISH, SLICE_NONE);
+    int64_t took = cpu_now() - start;
+    h->final_ns_sum += took;
+    h->final_ns_max = took > h->final_ns_max ? took : h->final_ns_max;
+    h->finals++;
+    snprintf(joined, sizeof(joined), "%s%s%s", h->before, h->before[0] ? " " : "", h->final);
+    snprintf(h->final, sizeof(h->final), "%.*s", LINE_MAX_BYTES - 1, joined);
+    return words_of(slice_str(h->final));
+}
+
+static void line_forget(void *owner)
+{
+    struct heard *h = owner;
+    stt_input(h, h->stt_state, INPUT_CANCEL, SLICE_NONE);
+}
+
+static int hear_line(struct heard *h, const struct caller_audio *a)
+{
+    static const struct line_ops ops = {line_listen, line_audio, line_finish, line_forget,
+                                        line_words};
+    struct line_report report;
+    h->final[0] = '\0';
+    int err = line_hear(&h->vad, &h->rules, a->pcm, a->count, &ops, h, &report);
+    h->split += report.answers > 1;
+    h->missed += report.answers == 0;
+    if (report.decided < 0)
+        return err;
+    int64_t wait_ms = (report.decided - (int64_t)a->last) / 8;
+    h->early += wait_ms < 0;
+    if (h->wait_count < ARRAY_LEN(h->waits_ms))
+        h->waits_ms[h->wait_count++] = wait_ms;
+    return err;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const int64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static void waits_print(struct heard *h)
+{
+    size_t n = h->wait_count;
+    if (!n)
+        return;
+    qsort(h->waits_ms, n, sizeof(h->waits_ms[0]), by_size);
+    printf("decided after the last voiced sample: median %lld, p90 %lld, p99 %lld, max %lld ms; "
+           "split %u, never answered %u, decided within the sentence %u, of %zu\n",
+           (long long)h->waits_ms[n / 2], (long long)h->waits_ms[n * 9 / 10],
+           (long long)h->waits_ms[n * 99 / 100], (long long)h->waits_ms[n - 1], h->split, h->missed,
+           h->early, n + h->missed);
+}
+
 static void llm_turn(struct heard *h, void *state, const char *text, char *understood, size_t size)
 {
     struct provider_turn turn = {.kind = TURN_HEARD, .text = slice_str(text), .confidence = 100};
@@ -185,12 +301,15 @@ static void sentence_run(struct heard *h, const char *voice, uint64_t seed, char
     void *state = calloc(1, h->llm->state_bytes);
     char understood[LINE_MAX_BYTES] = "";
     bool intent_same;
-    struct caller_request q = {voice, column[2], h->o->noise_db, 1.0, seed, 400, 600};
+    struct caller_request q = {voice, column[2], h->o->noise_db, 1.0, seed, 400, 1500};
     struct caller_audio a;
     if (h->o->text_only) {
         snprintf(h->final, sizeof(h->final), "%s", column[2]);
     } else if (!caller_speak(&q, &a)) {
-        hear(h, &a);
+        if (h->o->cut)
+            hear(h, &a);
+        else if (hear_line(h, &a))
+            abort();
         free(a.pcm);
     }
     context_enter(h, state, column[3]);
@@ -249,13 +368,11 @@ static void file_run(struct heard *h, const char *path)
 
 static bool options_read(int argc, char **argv, struct options *o)
 {
-    static const struct option names[] = {{"agent-dir", 1, 0, 'a'},
-                                          {"data-dir", 1, 0, 'd'},
-                                          {"voices", 1, 0, 'o'},
-                                          {"noise-db", 1, 0, 'n'},
-                                          {"set", 1, 0, 's'},
-                                          {"text-only", 0, 0, 't'},
-                                          {0}};
+    static const struct option names[] = {{"agent-dir", 1, 0, 'a'}, {"data-dir", 1, 0, 'd'},
+                                          {"voices", 1, 0, 'o'},    {"noise-db", 1, 0, 'n'},
+                                          {"set", 1, 0, 's'},       {"text-only", 0, 0, 't'},
+                                          {"cut", 0, 0, 'c'},       {"complete-ms", 1, 0, 'C'},
+                                          {"open-ms", 1, 0, 'O'},   {0}};
     for (int c; (c = getopt_long(argc, argv, "v", names, NULL)) != -1;) {
         char *equals = optarg ? strchr(optarg, '=') : NULL;
         if (c == 'a')
@@ -266,6 +383,12 @@ static bool options_read(int argc, char **argv, struct options *o)
             snprintf(o->voices, sizeof(o->voices), "%s", optarg);
         else if (c == 'n')
             o->noise_db = atof(optarg);
+        else if (c == 'c')
+            o->cut = true;
+        else if (c == 'C')
+            o->complete_ms = atoll(optarg);
+        else if (c == 'O')
+            o->open_ms = atoll(optarg);
         else if (c == 't')
             o->text_only = true;
         else if (c == 'v')
@@ -277,6 +400,50 @@ static bool options_read(int argc, char **argv, struct options *o)
             return false;
     }
     return o->folder && o->data_dir && optind < argc;
+}
+
+static const char *getenv_of(const char *name)
+{
+    return getenv(name);
+}
+
+/* The agent's own detector and patience. */
+static int line_open(struct heard *h, char *why, size_t why_bytes)
+{
+    char path[1024];
+    struct agent *agent = NULL;
+    struct bundle *bundle = NULL;
+    snprintf(path, sizeof(path), "%s/vad/silero_v6_8k.bin", h->o->data_dir);
+    int err = vad_weights_open(&h->weights, path);
+    if (err) {
+        snprintf(why, why_bytes, "%.200s: cannot be read", path);
+        return err;
+    }
+    snprintf(path, sizeof(path), "%s/clinic.yaml", h->o->folder);
+    err = agent_load(path, getenv_of, &agent, why, why_bytes);
+    if (err)
+        return err;
+    h->vad = (struct vad_config){.kind = agent->vad.provider == AGENT_VAD_SILERO ? VAD_SILERO
+                                                                                 : VAD_ENERGY,
+                                 .rate_hz = 8000,
+                                 .confidence = (uint16_t)(agent->vad.confidence * 1000),
+                                 .start_ms = (uint16_t)agent->vad.start_ms,
+                                 .stop_ms = (uint16_t)agent->vad.stop_ms,
+                                 .volume_min = (uint16_t)(agent->vad.min_volume * 1000),
+                                 .gate_db = VAD_GATE_DB,
+                                 .weights = &h->weights};
+    err = bundle_new(agent, h->o->data_dir, &bundle, why, why_bytes);
+    if (err) {
+        agent_put(&agent);
+        return err;
+    }
+    h->rules = bundle->rules;
+    if (h->o->complete_ms)
+        h->rules.complete_ns = MS(h->o->complete_ms);
+    if (h->o->open_ms)
+        h->rules.open_ns = MS(h->o->open_ms);
+    bundle_free(&bundle);
+    return 0;
 }
 
 static int heard_open(struct heard *h)
@@ -300,6 +467,8 @@ static int heard_open(struct heard *h)
         err = h->llm->load(&h->llm_config, &h->llm_config.loaded, why, sizeof(why));
     if (!err)
         err = h->stt->job_open(h->session, &h->stt_config, &h->port, why, sizeof(why));
+    if (!err && !h->o->cut && !h->o->text_only)
+        err = line_open(h, why, sizeof(why));
     if (err)
         fprintf(stderr, "sidetone-hear: %s\n", why);
     else
@@ -327,6 +496,8 @@ int main(int argc, char **argv)
         printf("recognition: %.1f %% of a core while listening; final %.2f ms mean, %.2f ms max\n",
                100.0 * (double)h.cpu_ns / (double)h.audio_ns,
                (double)h.final_ns_sum / h.finals / 1e6, (double)h.final_ns_max / 1e6);
+    waits_print(&h);
+    vad_weights_close(&h.weights);
     h.stt->job_close(h.session, &h.port);
     h.stt->worker_close(h.worker);
     h.stt->unload(h.stt_config.loaded);

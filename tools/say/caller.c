@@ -84,8 +84,8 @@ static cst_utterance *synth(cst_voice *voice, const char *text, double speed)
     return utt_synth(u);
 }
 
-/* One sentence at 8 kHz in the telephone band. */
-static struct signal spoken(const char *voice, const char *text, double speed)
+/* One sentence at 8 kHz in the telephone band; `wide` gets it as it was, at 16 kHz, if wanted. */
+static struct signal spoken(const char *voice, const char *text, double speed, struct signal *wide)
 {
     cst_voice *v = voice_named(voice);
     struct signal out = {NULL, 0};
@@ -94,12 +94,15 @@ static struct signal spoken(const char *voice, const char *text, double speed)
     cst_utterance *u = synth(v, text, speed);
     cst_wave *w = utt_wave(u);
     size_t count = (size_t)w->num_samples;
-    float *wide = calloc(count + 1, sizeof(float));
-    for (size_t i = 0; wide && i < count; i++)
-        wide[i] = w->samples[i];
-    if (wide)
-        out = band_pass(wide, count, w->sample_rate, (size_t)w->sample_rate / RATE_HZ);
-    free(wide);
+    float *raw = calloc(count + 1, sizeof(float));
+    for (size_t i = 0; raw && i < count; i++)
+        raw[i] = w->samples[i];
+    if (raw)
+        out = band_pass(raw, count, w->sample_rate, (size_t)w->sample_rate / RATE_HZ);
+    if (wide && w->sample_rate == 2 * RATE_HZ)
+        *wide = (struct signal){raw, count};
+    else
+        free(raw);
     delete_utterance(u);
     return out;
 }
@@ -161,7 +164,7 @@ static struct signal babble(size_t count, struct rand *r)
         "After lunch they moved all the boxes upstairs and painted the kitchen door dark green."};
     struct signal out = {calloc(count + 1, sizeof(float)), count};
     for (int k = 0; out.at && k < 3; k++) {
-        struct signal one = spoken(voices[k], talk[k], 1.0);
+        struct signal one = spoken(voices[k], talk[k], 1.0, NULL);
         double level = sqrt(energy(one.at, one.count)) + 1e-9;
         for (int twice = 0; twice < 2 && one.count; twice++) {
             size_t from = rand_below(r, (uint32_t)one.count);
@@ -204,15 +207,14 @@ static void noise_add(struct caller_audio *a, const struct caller_request *q, do
     }
 }
 
-int caller_speak(const struct caller_request *q, struct caller_audio *out)
+/* The line's samples of a sentence; *gain is what brought it to every caller's level. */
+static int line_make(const struct caller_request *q, struct signal s, struct caller_audio *out,
+                     double *gain)
 {
-    *out = (struct caller_audio){0};
-    struct signal s = spoken(q->voice, q->text, q->speed);
-    if (!s.at)
-        return -EINVAL;
     size_t lead = (size_t)q->lead_ms * RATE_HZ / 1000, tail = (size_t)q->tail_ms * RATE_HZ / 1000;
     voiced_find(s, &out->first, &out->last);
     double level = sqrt(energy(s.at + out->first, out->last - out->first + 1)) + 1e-9;
+    *gain = SPEECH_RMS / level;
     out->count = lead + s.count + tail;
     out->first += lead;
     out->last += lead;
@@ -228,6 +230,41 @@ int caller_speak(const struct caller_request *q, struct caller_audio *out)
     }
     int err = out->pcm && mix ? 0 : -ENOMEM;
     free(mix);
+    return err;
+}
+
+int caller_speak(const struct caller_request *q, struct caller_audio *out)
+{
+    double gain;
+    *out = (struct caller_audio){0};
+    struct signal s = spoken(q->voice, q->text, q->speed, NULL);
+    if (!s.at)
+        return -EINVAL;
+    int err = line_make(q, s, out, &gain);
     free(s.at);
+    return err;
+}
+
+int caller_speak_wide(const struct caller_request *q, struct caller_audio *out, int16_t **wide)
+{
+    double gain;
+    struct signal raw = {NULL, 0};
+    *out = (struct caller_audio){0};
+    *wide = NULL;
+    struct signal s = spoken(q->voice, q->text, q->speed, &raw);
+    int err = s.at && raw.at ? line_make(q, s, out, &gain) : -EINVAL;
+    if (!err)
+        *wide = calloc(2 * out->count + 1, sizeof(int16_t));
+    if (!err && !*wide)
+        err = -ENOMEM;
+    size_t lead = 2 * (size_t)q->lead_ms * RATE_HZ / 1000;
+    for (size_t i = 0; !err && i < raw.count && lead + i < 2 * out->count; i++)
+        (*wide)[lead + i] = clip(raw.at[i] * gain);
+    free(raw.at);
+    free(s.at);
+    if (err) {
+        free(out->pcm);
+        out->pcm = NULL;
+    }
     return err;
 }

@@ -26,5 +26,9 @@ struct caller_audio {
 
 /* 0, -EINVAL (no such voice) or -ENOMEM. */
 MUST_USE int caller_speak(const struct caller_request *request, struct caller_audio *out);
+/* The same, and with it what a good microphone in the room would have heard: `wide` at 16 kHz, at
+ * the same level and time, lead and tail included; free() it. The voice must be one of 16 kHz. */
+MUST_USE int caller_speak_wide(const struct caller_request *request, struct caller_audio *out,
+                               int16_t **wide);
 
 #endif
