@@ -194,7 +194,8 @@ void leg_hear(struct leg *leg, const int16_t *pcm, size_t n, int64_t at_ns)
     if (!leg->has_vad)
         return; /* nobody has asked for audio yet */
     place(leg, at_ns);
-    int64_t late_ns = at_ns - time_of(leg, leg->heard_samples);
+    /* A packet's samples were spoken before it came, not after. */
+    int64_t late_ns = at_ns - time_of(leg, leg->heard_samples + (int64_t)n);
     if (late_ns < leg->early_ns && late_ns > -GAP_NS)
         leg->early_ns = late_ns;
     while (n) {
@@ -380,6 +381,8 @@ static void play(struct leg *leg, const struct msg *m)
             frame_put(pool_of(leg), &ref);
             call_check(leg->actor, false && "the playout overflowed");
         }
+        if (!leg->playout.config.continuous)
+            leg_slot(leg); /* a carrier that buffers takes it at once, not in the next slot */
         leg->room_owed = true;
     } else if (m->type == PLAY_PIECE_END) {
         int err = playout_piece_end(&leg->playout, body->generation, body->piece);

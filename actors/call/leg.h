@@ -35,8 +35,8 @@ struct leg {
     int64_t start_ns;
     int64_t heard_samples; /* of the caller, on the leg's clock: number of the next one */
     bool hearing;          /* the first packet has come */
-    int64_t early_ns; /* how much sooner than by that first packet later ones have come: at most
-                         0; the least delayed packet tells the time best */
+    int64_t early_ns; /* how much sooner than by that first packet's beginning the ends of others
+                         came: at most 0; the least delayed packet tells the time best */
     bool has_vad;
     struct vad vad;
     struct resample listen; /* to the rate the recogniser wants */

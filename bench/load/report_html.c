@@ -120,7 +120,7 @@ static void put_line(struct builder *b, const struct line *l, uint32_t index, do
                        "</circle>",
                        l->colour, x_at(plot.x[i], x_top), y_at(l->y[i], y_top), l->name, l->y[i],
                        plot.x[i]);
-    builder_printf(b, "<text class=k x=%d y=%u fill=\"%s\">%s</text>\n", PLOT_W - 12,
+    builder_printf(b, "<text class=k x=%d y=%u style=\"fill:%s\">%s</text>\n", PLOT_W - 12,
                    14 + 14 * index, l->colour, l->name);
 }
 
