@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -52,6 +53,7 @@ struct server {
     struct lane_worker *workers[LANE_COUNT * LANE_WORKERS_MAX];
     struct host_thread worker_threads[LANE_COUNT * LANE_WORKERS_MAX];
     uint32_t worker_count;
+    int silence[2]; /* a pipe: its end is when nobody sends any more */
     char data_dir[512];
     char name[64]; /* of this process's journal and tail */
 };
@@ -262,6 +264,15 @@ static int make_shard(struct server *s, uint32_t index, struct shard **out)
     return shard_new(&setup, out);
 }
 
+/* Until the main thread has closed its end: then lanes have been joined and shards have ended. */
+static void wait_for_silence(const struct server *s)
+{
+    char nothing;
+
+    while (read(s->silence[0], &nothing, 1) < 0 && errno == EINTR)
+        ;
+}
+
 static void *shard_main(void *context)
 {
     struct host_thread *t = context;
@@ -283,8 +294,11 @@ static void *shard_main(void *context)
     actor_spawn(shard, &switchboard_type, NULL, 0, NULL, 0, FRAME_NONE);
     shard_finish(shard);
     shard_run(shard);
-    shard_free(&shard);
     control_host_shard_ended(s->mesh, t->index, s->world.control_host);
+    /* A lane, or another shard, may be about to wake this one: it stays whole until nobody sends.
+     */
+    wait_for_silence(s);
+    shard_free(&shard);
     return NULL;
 }
 
@@ -386,7 +400,7 @@ static int try_port(const struct address *local, const char *key, char *why, siz
 
 static int start_all(struct server *s, char *why, size_t why_bytes)
 {
-    int err = 0;
+    int err = pipe2(s->silence, O_CLOEXEC) ? -errno : 0;
 
     for (uint32_t i = 0; i < s->worker_count && !err; i++)
         err = start_thread(s, &s->worker_threads[i], i, worker_main);
@@ -409,14 +423,18 @@ static int make_control(struct server *s, char *why, size_t why_bytes)
 
 static void join_all(struct server *s)
 {
-    for (uint32_t i = 0; i < s->world.shards; i++)
-        if (s->shards[i].started)
-            pthread_join(s->shards[i].thread, NULL);
     for (uint32_t i = 0; i < s->worker_count; i++) {
         lane_worker_finish(s->workers[i]);
         if (s->worker_threads[i].started)
             pthread_join(s->worker_threads[i].thread, NULL);
     }
+    if (s->silence[1] >= 0)
+        close(s->silence[1]);
+    for (uint32_t i = 0; i < s->world.shards; i++)
+        if (s->shards[i].started)
+            pthread_join(s->shards[i].thread, NULL);
+    if (s->silence[0] >= 0)
+        close(s->silence[0]);
 }
 
 static struct server *server_new(void)
@@ -425,6 +443,7 @@ static struct server *server_new(void)
 
     if (!s)
         abort();
+    s->silence[0] = s->silence[1] = -1;
     return s;
 }
 

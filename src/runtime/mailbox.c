@@ -40,6 +40,7 @@ struct mailbox {
     struct mesh *mesh;
     uint32_t host;
     uint32_t next; /* round robin over senders */
+    bool wakes;    /* it is the one whose host the others wake */
     uint64_t dropped;
     uint8_t *scratch; /* a chain is laid out here before it is pushed */
     size_t scratch_bytes;
@@ -95,8 +96,11 @@ struct mailbox *mailbox_new(struct mesh *mesh, uint32_t host, void (*wake)(void 
     box->scratch = malloc(box->scratch_bytes);
     if (!box->scratch)
         abort();
-    mesh->host[host].wake = wake;
-    mesh->host[host].context = context;
+    box->wakes = wake != NULL;
+    if (wake) { /* a box that only sends leaves the way to wake the host as it is */
+        mesh->host[host].wake = wake;
+        mesh->host[host].context = context;
+    }
     return box;
 }
 
@@ -104,6 +108,8 @@ void mailbox_free(struct mailbox **box)
 {
     if (!*box)
         return;
+    if ((*box)->wakes)
+        (*box)->mesh->host[(*box)->host].wake = NULL;
     free((*box)->scratch);
     free(*box);
     *box = NULL;

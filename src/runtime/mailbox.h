@@ -23,7 +23,8 @@ void mesh_free(struct mesh **mesh);
  * RING_BYTES if `audio`. */
 void mesh_pair(struct mesh *mesh, uint32_t a, uint32_t b, size_t control_bytes, bool audio);
 
-/* The host's end. `wake` is called by other threads when they have sent to a host that sleeps. */
+/* The host's end. `wake` is called by other threads when they have sent to a host that sleeps; it
+ * and its context must live until nobody sends. NULL: a second end of the host that only sends. */
 struct mailbox *mailbox_new(struct mesh *mesh, uint32_t host, void (*wake)(void *context),
                             void *context);
 void mailbox_free(struct mailbox **box);

@@ -407,6 +407,38 @@ static void a_job_cut_short_leaves_nothing_behind(void **state)
     mesh_free(&mesh);
 }
 
+static void count_wake(void *context)
+{
+    ++*(int *)context;
+}
+
+static void a_second_end_leaves_the_host_to_be_woken(void **state)
+{
+    struct mesh *mesh = mesh_new(2);
+    struct msg m = msg_make((struct actor_id){.shard = 1, .generation = 1}, 300, NULL, 0);
+    int woken = 0;
+
+    (void)state;
+    mesh_pair(mesh, 0, 1, 65536, false);
+    struct mailbox *sender = mailbox_new(mesh, 0, NULL, NULL);
+    struct mailbox *host = mailbox_new(mesh, 1, count_wake, &woken);
+    struct mailbox *second = mailbox_new(mesh, 1, NULL, NULL);
+    mailbox_free(&second);
+    assert_true(mailbox_sleep(host));
+    assert_int_equal(mailbox_push_bytes(sender, &m, SLICE_NONE), 0);
+    assert_int_equal(woken, 1);
+    /* A host that is gone is not woken, whatever it said last of its sleep. */
+    struct frame_pool *pool = frame_pool_new(8);
+    assert_true(mailbox_pop(host, pool, &m));
+    assert_true(mailbox_sleep(host));
+    mailbox_free(&host);
+    assert_int_equal(mailbox_push_bytes(sender, &m, SLICE_NONE), 0);
+    assert_int_equal(woken, 1);
+    frame_pool_free(&pool);
+    mailbox_free(&sender);
+    mesh_free(&mesh);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +448,7 @@ int main(void)
         cmocka_unit_test(full_queue_ends_the_sender_or_drops),
         cmocka_unit_test(timers_and_slots_keep_time),
         cmocka_unit_test(messages_cross_with_their_frames),
+        cmocka_unit_test(a_second_end_leaves_the_host_to_be_woken),
         cmocka_unit_test(lanes_answer_and_cancel),
         cmocka_unit_test(a_job_cut_short_leaves_nothing_behind),
     };
