@@ -45,8 +45,8 @@ static double end_share(const struct grammar *g, const char *sentence)
 static void knows_how_likely_a_sentence_ends(void **state)
 {
     static const char source[] = "#JSGF V1.0;\ngrammar t;\n"
-                               "public <s> = move it [/3/ to (monday | tuesday)] | /2/ yes\n"
-                               "  | move | /4/ move out;\n";
+                                 "public <s> = move it [/3/ to (monday | tuesday)] | /2/ yes\n"
+                                 "  | move | /4/ move out;\n";
     struct grammar *g = NULL;
     char why[200] = "";
     (void)state;
