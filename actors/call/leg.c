@@ -4,8 +4,9 @@
 
 #include "base/metrics.h"
 
-#define AUDIBLE_LEVEL 200     /* of 32768: what a caller would notice */
-#define GAP_NS        MS(100) /* a caller silent on the wire for so long has a gap, not jitter */
+#define AUDIBLE_LEVEL 200        /* of 32768: what a caller would notice */
+#define GAP_NS        MS(100)    /* a caller silent on the wire for so long has a gap, not jitter */
+#define EARLY_MAX_NS  SECONDS(1) /* who sends faster than real time is not believed further */
 #define LATE_NS       MS(5)
 #define PLAYOUT_MS    30000
 #define FRAME_MS      20
@@ -196,8 +197,8 @@ void leg_hear(struct leg *leg, const int16_t *pcm, size_t n, int64_t at_ns)
     place(leg, at_ns);
     /* A packet's samples were spoken before it came, not after. */
     int64_t late_ns = at_ns - time_of(leg, leg->heard_samples + (int64_t)n);
-    if (late_ns < leg->early_ns && late_ns > -GAP_NS)
-        leg->early_ns = late_ns;
+    if (late_ns < leg->early_ns) /* a burst at the start stands ahead by all its length */
+        leg->early_ns = late_ns > -EARLY_MAX_NS ? late_ns : -EARLY_MAX_NS;
     while (n) {
         size_t part = n < step ? n : step;
         detect(leg, pcm, part);
