@@ -42,6 +42,7 @@ static atomic_bool running;  /* lines go to the rings */
 static atomic_bool stopping; /* the writer ends once the rings are empty */
 static _Atomic(int64_t (*)(void)) wall_clock;
 static pthread_t writer;
+static uint64_t dropped_before; /* when the writer was started, which may run only later */
 static pthread_key_t slot_key;
 static pthread_once_t slot_once = PTHREAD_ONCE_INIT;
 static _Thread_local struct log_slot *my_slot;
@@ -345,7 +346,7 @@ static void *writer_run(void *arg)
 {
     char bytes[BATCH_BYTES];
     struct batch batch = {.bytes = builder_of(bytes, sizeof(bytes))};
-    uint64_t dropped_said = log_dropped();
+    uint64_t dropped_said = dropped_before;
     int64_t pause_ns = PAUSE_LEAST_NS;
 
     sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
@@ -368,6 +369,7 @@ static int writer_start(void)
 {
     sigset_t all, before;
 
+    dropped_before = log_dropped();
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int err = pthread_create(&writer, NULL, writer_run, NULL);
