@@ -240,14 +240,13 @@ static void on_place(struct switchboard *s, const struct msg *m)
 static void on_hang_up(struct switchboard *s, const struct msg *m)
 {
     for (struct actor *c = s->actor.child; c; c = c->sibling) {
-        struct msg copy = *m;
         if (c->type != &call_type || c->life != ACTOR_RUNNING)
             continue;
         const struct log_about *about = call_type.about(c);
         if (strcmp(about->call_id, msg_body(m, call_hang_up_msg)->call_id) != 0)
             continue;
         actor_stop(s->actor.shard, c->id, REASON(0, "ended by the API"));
-        struct call_placed_msg body = {.cookie = msg_body(&copy, call_hang_up_msg)->cookie};
+        struct call_placed_msg body = {.cookie = msg_body(m, call_hang_up_msg)->cookie};
         actor_send_body(&s->actor, m->from, CALL_HUNG_UP, IF_FULL_DROP, FRAME_NONE, &body,
                         sizeof(body));
         return;
