@@ -15,7 +15,8 @@ struct sphinx_model {
     uint64_t id; /* hash of all that makes a decoder differ from another */
     struct grammar *grammar;
     int dict_fd;
-    int lm_fd;                          /* -1: search by the grammar itself */
+    /* One for each context of the grammar; GRAMMAR_ANYTHING at -1: search by the grammar itself. */
+    int lm_fd[GRAMMAR_CONTEXTS_MAX];
     char acoustic[SPHINX_PATH_MAX];     /* folder of the acoustic model */
     char features[SPHINX_PATH_MAX];     /* its feat.params for telephone speech */
     char adaptation[SPHINX_PATH_MAX];   /* linear map of the model's means; "": none */
@@ -26,8 +27,8 @@ struct sphinx_model {
 
 /* Settings: grammar (file, needed), dictionary (file of more pronunciations), model (folder),
  * features (file), adaptation (file or none), search (lm or grammar), sentences, openness,
- * language_weight, ending. 0 or -errno and
- * one sentence naming the file and line or the setting. */
+ * expected, language_weight, ending. 0 or -errno and one sentence naming the file and line or the
+ * setting. */
 MUST_USE int sphinx_model_load(const struct provider_config *config, struct sphinx_model **out,
                                char *why, size_t why_bytes);
 void sphinx_model_free(struct sphinx_model **m);

@@ -39,10 +39,12 @@ static struct {
     const char *final; /* of the next INPUT_FINISH; NULL: none comes */
     const char *late;  /* said for `late_epoch` when the test asks for it */
     uint32_t late_epoch;
-    const char *reply; /* of the next INPUT_TURN; NULL: nothing comes */
-    bool open;         /* it goes on, says the model */
-    bool fails;        /* the model, after its text */
-    char asked[256];   /* what the model was asked last */
+    const char *reply;   /* of the next INPUT_TURN; NULL: nothing comes */
+    const char *expects; /* the answer that this reply asks for; NULL: it does not say */
+    char expected[64];   /* what the recogniser was told last */
+    bool open;           /* it goes on, says the model */
+    bool fails;          /* the model, after its text */
+    char asked[256];     /* what the model was asked last */
     enum turn_kind kind;
     uint32_t epoch;
     unsigned asks;
@@ -53,6 +55,8 @@ static struct {
 static void stt_step(void *state, const struct provider_input *in, int64_t now, struct intents *out)
 {
     (void)state;
+    if (in->kind == INPUT_SPEECH)
+        assert_int_equal(slice_cstr(in->data, stub.expected, sizeof(stub.expected)), 0);
     if (in->kind == INPUT_FINISH && stub.final)
         intents_event(out, EVENT_FINAL, in->epoch, slice_str(stub.final))->confidence = 90;
     if (in->kind == INPUT_TIMER && now >= stub.stt_at_ns) {
@@ -73,6 +77,8 @@ static void llm_turn(const struct provider_input *in, struct intents *out)
     stub.kind = in->turn->kind;
     stub.epoch = in->epoch;
     stub.asks++;
+    if (stub.expects)
+        intents_event(out, EVENT_EXPECTS, in->epoch, slice_str(stub.expects));
     if (stub.reply)
         intents_event(out, EVENT_TEXT, in->epoch, slice_str(stub.reply));
     if (stub.fails)
@@ -456,6 +462,39 @@ static void a_turn_is_heard_answered_and_stored(void **state)
     assert_non_null(strstr(log, "\"said\":\"Good morning.\""));
 }
 
+/* The recogniser is told what was asked, from the moment the question is heard. */
+static void an_answer_is_expected_once_its_question_is_heard(void **state)
+{
+    (void)state;
+    greet();
+    stub.final = "book a table";
+    stub.reply = "For which day?";
+    stub.expects = "day";
+    speak(600);
+    assert_string_equal(stub.expected, "");
+    audible();
+    played();
+    stub.final = "monday";
+    stub.reply = "At what time?";
+    stub.expects = "time";
+    speak(600);
+    assert_string_equal(stub.expected, "day");
+    speak(600); /* it goes on before that reply was heard: the day is still what was asked */
+    assert_string_equal(stub.expected, "day");
+    audible();
+    played();
+    stub.final = "at nine";
+    stub.reply = "Thank you.";
+    stub.expects = NULL;
+    speak(600);
+    assert_string_equal(stub.expected, "time");
+    audible();
+    played();
+    speak(600);
+    assert_string_equal(stub.expected, "");
+    end();
+}
+
 static void a_final_that_never_comes_repeats_nothing(void **state)
 {
     (void)state;
@@ -676,6 +715,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_turn_is_heard_answered_and_stored),
+        CASE(an_answer_is_expected_once_its_question_is_heard),
         CASE(a_final_that_never_comes_repeats_nothing),
         CASE(going_on_before_the_final_keeps_both_halves),
         CASE(a_cut_reply_says_nothing_more),
