@@ -9,10 +9,15 @@
 #define LOUD_DB       9
 #define ACTIVE_GAP_MS 60  /* loud blocks that near are one stretch */
 #define LOOK_BACK_MS  300 /* speech began at most so long before the detector noticed */
+/* What lies so far below the loudest block of the voice is not its end but the place that it came
+ * from: on a line that is silent between the sentences, that sound stands far above the floor. */
+#define FAINT_DB        20
+#define PEAK_FALLS_DB_S 6 /* how fast the loudest block is forgotten, once nobody speaks */
+#define PEAK_FALLS      (PEAK_FALLS_DB_S * VAD_LEVEL_PER_DB * VAD_BLOCK_MS / 1000)
 /* A window that the network is so sure of holds voice, loud or not, but up to its very end only
- * if it is loud there: sure of one more window than there is, on average by this. */
+ * if it is loud there: sure of some more windows than there are, on average by this. */
 #define SURE        950
-#define SURE_LAG_MS 60
+#define SURE_LAG_MS 90
 /* Windows that the network always judges: at the start, to learn the line, and after a loud one. */
 #define GATE_FIRST 16
 #define GATE_HOLD  8
@@ -104,11 +109,22 @@ static void unvoiced_window(struct vad *v, uint32_t n)
     }
 }
 
+static bool is_faint(const struct vad *v, uint16_t level)
+{
+    return level + FAINT_DB * VAD_LEVEL_PER_DB < v->peak;
+}
+
+/* A voice goes on however faint it is; what begins so far below the last one is none. */
 static void judge(struct vad *v, uint16_t per_mille, uint32_t n)
 {
+    bool voice = per_mille >= v->config.confidence;
+
     v->now.per_mille = per_mille;
     v->now.volume = volume_of(v->window_level);
-    v->now.voiced = per_mille >= v->config.confidence && v->now.volume >= v->config.volume_min;
+    v->now.voiced = voice && v->now.volume >= v->config.volume_min &&
+                    (v->now.speaking || !is_faint(v, v->window_level));
+    if (voice && v->window_level > v->peak)
+        v->peak = v->window_level;
     if (v->now.voiced)
         voiced_window(v, n);
     else
@@ -136,9 +152,11 @@ static void block_done(struct vad *v)
     uint16_t margin = vad_energy_margin(&v->energy), level = v->energy.level;
     int64_t first = v->at - v->energy.block;
 
+    if (!v->now.speaking && !v->run)
+        v->peak -= v->peak < PEAK_FALLS ? v->peak : PEAK_FALLS;
     v->window_level = level > v->window_level ? level : v->window_level;
     v->window_margin = margin > v->window_margin ? margin : v->window_margin;
-    if (is_loud(v, margin) && volume_of(level) >= v->config.volume_min) {
+    if (is_loud(v, margin) && volume_of(level) >= v->config.volume_min && !is_faint(v, level)) {
         if (first - v->active_last > samples_of(v, ACTIVE_GAP_MS))
             v->active_first = first;
         v->active_last = v->at;

@@ -62,7 +62,8 @@ struct vad {
     uint32_t windows_run, windows_skipped; /* of the network, for metrics */
     uint16_t window_level, window_margin;  /* most in the window so far */
     uint16_t margin_before;                /* of the last block */
-    uint8_t gate_hold;                     /* windows that the gate stays open */
+    uint16_t peak;     /* level of the loudest block of the voice, falling when there is none */
+    uint8_t gate_hold; /* windows that the gate stays open */
     struct vad_silero silero;
 };
 

@@ -140,7 +140,7 @@ static void an_answer_outweighs_a_weak_cue(void **state)
 {
     struct talk *t = *state;
     heard(t, "i would like an appointment");
-    heard(t, "monday that's all");
+    heard(t, "monday if that's all you have");
     assert_string_equal(t->understood, "{\"intent\":\"inform\",\"slots\":{\"day\":\"monday\"}}");
     assert_false(t->hang_up);
     heard(t, "are you open on saturday");
