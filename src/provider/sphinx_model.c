@@ -4,6 +4,7 @@
 #include "provider/sphinx_model.h"
 
 #include <errno.h>
+#include <sphinxbase/ngram_model.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,8 @@
 
 #define MODEL_FOLDER "/usr/share/pocketsphinx/model/en-us"
 #define SAMPLE_SEED  20240101
+#define ANSWER_TIMES 8 /* an answer is sampled once and counted so often: the same for less work   \
+                        */
 
 struct load {
     const struct provider_config *config;
@@ -201,13 +204,14 @@ struct lm_plan {
     double expected; /* of an answer's sentences: how many are those of its context */
 };
 
-static int lm_sample(struct load *l, struct ngram *n, size_t context, size_t sentences)
+static int lm_sample(struct load *l, struct ngram *n, size_t context, size_t sentences,
+                     uint32_t times)
 {
     struct rand r = {SAMPLE_SEED + context};
     uint16_t words[GRAMMAR_SENTENCE_MAX];
     for (size_t i = 0; i < sentences; i++) {
         size_t count = grammar_sample(l->model->grammar, context, &r, words);
-        if (count && ngram_add(n, words, count))
+        if (count && ngram_add(n, words, count, times))
             return fail(l, ENOMEM, "no memory for the language model");
     }
     return 0;
@@ -217,18 +221,34 @@ static int lm_sample(struct load *l, struct ngram *n, size_t context, size_t sen
  * same vocabulary, and who answers otherwise is understood too. */
 static int lm_fill(struct load *l, struct ngram *n, size_t context, const struct lm_plan *plan)
 {
-    double share = plan->expected;
-    int err = lm_sample(l, n, GRAMMAR_ANYTHING, (size_t)plan->sentences);
+    double answers = plan->sentences * plan->expected / (1 - plan->expected);
+    int err = lm_sample(l, n, GRAMMAR_ANYTHING, (size_t)plan->sentences, 1);
     if (!err && context != GRAMMAR_ANYTHING)
-        err = lm_sample(l, n, context, (size_t)(plan->sentences * share / (1 - share)));
+        err = lm_sample(l, n, context, (size_t)(answers / ANSWER_TIMES), ANSWER_TIMES);
     return err;
+}
+
+/* From the text that everybody reads to the form that the engine loads at once. */
+static int lm_convert(struct load *l, int from, int to)
+{
+    char from_path[SPHINX_MEMORY_PATH], to_path[SPHINX_MEMORY_PATH];
+    sphinx_memory_path(from, from_path);
+    sphinx_memory_path(to, to_path);
+    logmath_t *math = logmath_init(SPHINX_LOG_BASE, 0, FALSE);
+    ngram_model_t *lm = math ? ngram_model_read(NULL, from_path, NGRAM_ARPA, math) : NULL;
+    int err = lm ? ngram_model_write(lm, to_path, NGRAM_BIN) : -1;
+    ngram_model_free(lm);
+    if (math)
+        logmath_free(math);
+    return err ? fail(l, EIO, "the language model could not be converted") : 0;
 }
 
 static int lm_make(struct load *l, size_t context, const struct lm_plan *plan)
 {
     const struct grammar *g = l->model->grammar;
     struct ngram *n = ngram_new(plan->openness);
-    FILE *to = memory_file("language-model", &l->model->lm_fd[context]);
+    int fd = -1;
+    FILE *to = memory_file("language-model", &fd);
     int err = n && to ? lm_fill(l, n, context, plan)
                       : fail(l, ENOMEM, "no memory for the language model");
     if (!err && ngram_write(n, to, name_of, g, grammar_words(g)))
@@ -236,6 +256,11 @@ static int lm_make(struct load *l, size_t context, const struct lm_plan *plan)
     if (to && fclose(to) && !err)
         err = fail(l, EIO, "the language model could not be written");
     ngram_free(&n);
+    l->model->lm_fd[context] = memfd_create("language-model", MFD_CLOEXEC);
+    if (!err)
+        err = lm_convert(l, fd, l->model->lm_fd[context]);
+    if (fd >= 0)
+        close(fd);
     return err;
 }
 
@@ -319,6 +344,11 @@ static int model_fill(struct load *l)
     id_add(m, m->adaptation, strlen(m->adaptation));
     id_add(m, (const char *)&m->language_weight, sizeof(m->language_weight));
     return err;
+}
+
+void sphinx_memory_path(int fd, char path[SPHINX_MEMORY_PATH])
+{
+    snprintf(path, SPHINX_MEMORY_PATH, "/proc/self/fd/%d", fd);
 }
 
 int sphinx_model_load(const struct provider_config *config, struct sphinx_model **out, char *why,

@@ -9,6 +9,8 @@
 #include "provider/provider.h"
 
 #define SPHINX_PATH_MAX       1024
+#define SPHINX_MEMORY_PATH    40       /* path of a memory file, with its NUL */
+#define SPHINX_LOG_BASE       1.0001   /* of the engine's logarithms, its own default */
 #define SPHINX_DICT_BYTES_MAX 16777216 /* a dictionary file; beyond: refused */
 
 struct sphinx_model {
@@ -31,6 +33,8 @@ struct sphinx_model {
  * setting. */
 MUST_USE int sphinx_model_load(const struct provider_config *config, struct sphinx_model **out,
                                char *why, size_t why_bytes);
+/* Where the engine finds a memory file of this model. */
+void sphinx_memory_path(int fd, char path[SPHINX_MEMORY_PATH]);
 void sphinx_model_free(struct sphinx_model **m);
 
 #endif

@@ -133,13 +133,6 @@ struct session {
     char heard[TURN_TEXT_BYTES_MAX];
 };
 
-#define MEMORY_PATH_BYTES 40
-
-static void memory_path(int fd, char *path)
-{
-    snprintf(path, MEMORY_PATH_BYTES, "/proc/self/fd/%d", fd);
-}
-
 /* The set has the model of anything as its first; the others share its word numbers. */
 static const char *context_key(const struct sphinx_model *m, size_t context)
 {
@@ -152,10 +145,10 @@ static const char *context_key(const struct sphinx_model *m, size_t context)
  * nothing. */
 static cmd_ln_t *decoder_config(const struct sphinx_model *m)
 {
-    char dict[MEMORY_PATH_BYTES], lm[MEMORY_PATH_BYTES], weight[24];
+    char dict[SPHINX_MEMORY_PATH], lm[SPHINX_MEMORY_PATH], weight[24];
     int lm_fd = m->lm_fd[GRAMMAR_ANYTHING];
-    memory_path(m->dict_fd, dict);
-    memory_path(lm_fd, lm);
+    sphinx_memory_path(m->dict_fd, dict);
+    sphinx_memory_path(lm_fd, lm);
     snprintf(weight, sizeof(weight), "%g", m->language_weight);
     cmd_ln_t *config =
         cmd_ln_init(NULL, ps_args(), FALSE, "-hmm", m->acoustic, "-featparams", m->features,
@@ -171,12 +164,12 @@ static cmd_ln_t *decoder_config(const struct sphinx_model *m)
  * one lattice, whatever was asked. */
 static bool lms_add(struct decoder *d, const struct sphinx_model *m)
 {
-    char path[MEMORY_PATH_BYTES];
+    char path[SPHINX_MEMORY_PATH];
     d->lms = ps_get_lm(d->ps, ps_get_search(d->ps));
     for (size_t i = 1; i < grammar_contexts(m->grammar) && d->lms; i++) {
-        memory_path(m->lm_fd[i], path);
+        sphinx_memory_path(m->lm_fd[i], path);
         ngram_model_t *lm =
-            ngram_model_read(ps_get_config(d->ps), path, NGRAM_ARPA, ps_get_logmath(d->ps));
+            ngram_model_read(ps_get_config(d->ps), path, NGRAM_BIN, ps_get_logmath(d->ps));
         if (!lm)
             return false;
         ngram_model_set_add(d->lms, lm, context_key(m, i), 1.0f, TRUE);

@@ -178,7 +178,7 @@ static char *model(double openness)
     for (int i = 0; i < 200; i++) {
         uint16_t words[GRAMMAR_SENTENCE_MAX];
         size_t count = grammar_sample(g, GRAMMAR_ANYTHING, &r, words);
-        assert_int_equal(ngram_add(n, words, count), 0);
+        assert_int_equal(ngram_add(n, words, count, 1), 0);
     }
     assert_int_equal(ngram_write(n, file, name_of, g, grammar_words(g)), 0);
     fclose(file);
