@@ -19,7 +19,9 @@
 
 #define DECODERS_MAX  32 /* of one lane; beyond: the utterance fails */
 #define CEPSTRA       13
-#define LOOK_SAMPLES  960          /* a new hypothesis is looked at every 60 ms of audio */
+#define NBEST_MAX     60  /* hypotheses looked at where the best one is no sentence */
+#define NBEST_WORSE   200 /* so much less likely one may be, about 20 nats of sound and model */
+#define LOOK_SAMPLES  960 /* a new hypothesis is looked at every 60 ms of audio */
 #define UTTERANCE_MAX (16000 * 60) /* samples; what is beyond is not heard */
 #define EPOCH_SHIFT   3            /* a tag is epoch << 3 | kind */
 
@@ -316,11 +318,44 @@ static void audio_run(struct session *s, uint32_t epoch, struct slice body, stru
         port->emit(port, (epoch << EPOCH_SHIFT) | wholeness(s, port), slice_str(s->heard));
 }
 
+/* Is it a sentence of the grammar, expected or not? */
+static bool is_sentence(const struct session *s, struct slice text, void *scratch)
+{
+    const struct grammar *g = s->model->grammar;
+    if (s->context != GRAMMAR_ANYTHING && grammar_end_share(g, s->context, text, scratch) > 0)
+        return true;
+    return grammar_end_share(g, GRAMMAR_ANYTHING, text, scratch) > 0;
+}
+
+/* The trigrams may join what makes no sentence. Among the next best hypotheses there may be one
+ * that does, and sounds almost as likely: then that one was said. */
+static void sentence_prefer(struct session *s, struct job_port *port)
+{
+    void *scratch = s->heard[0] ? grammar_scratch(s, port) : NULL;
+    int32 best = INT32_MIN, score;
+    if (!scratch || is_sentence(s, slice_str(s->heard), scratch))
+        return;
+    ps_nbest_t *n = ps_nbest(s->decoder->ps);
+    for (unsigned left = NBEST_MAX; n && left; left--) {
+        const char *text = ps_nbest_hyp(n, &score);
+        best = score > best ? score : best;
+        bool near = text && score >= best - NBEST_WORSE;
+        if (near && is_sentence(s, slice_str(text), scratch)) {
+            snprintf(s->heard, sizeof(s->heard), "%s", text);
+            break;
+        }
+        n = ps_nbest_next(n);
+    }
+    if (n)
+        ps_nbest_free(n);
+}
+
 static void finish_run(struct session *s, uint32_t epoch, struct job_port *port)
 {
     if (s->decoder && s->epoch == epoch) {
         ps_end_utt(s->decoder->ps);
         hypothesis_take(s);
+        sentence_prefer(s, port);
         cmn_live_get(ps_get_feat(s->decoder->ps)->cmn_struct, s->mean);
         s->known = true;
         s->decoder->busy = false;

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import tempfile
+from concurrent import futures
 
 from tests.live.latency import AUDIBLE_MS, MAX_MS, MEDIAN_MS, VOICED_MAX_MS, VOICED_MEDIAN_MS
 from tests.live.result import Result, median
@@ -98,23 +99,31 @@ def conclude(r, found, score, statuses, relaxed):
             f"last voiced: maximum {max(found['voiced'])} ms from the caller's")
 
 
+def rounds(first, last, size):
+    """Seeds that call at the same time."""
+    return [range(at, min(at + size, last + 1)) for at in range(first, last + 1, size)]
+
+
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--first", type=int, default=1)
     options.add_argument("--seeds", type=int, default=20)
+    options.add_argument("--parallel", type=int, default=1, help="calls at a time")
     options.add_argument("--protocol", default="twilio")
     options.add_argument("--relaxed", action="store_true", help="do not judge any time")
     o = options.parse_args()
     r = Result("demo")
     found = {key: [] for key in ("spoken", "barge_in", "dtmf", "audible", "voiced")}
     score, statuses = {"known": [0, 0], "heldout": [0, 0]}, []
-    with tempfile.TemporaryDirectory(prefix="sidetone-") as folder:
-        for seed in range(o.first, o.first + o.seeds):
-            call = converse(seed, o.protocol, folder)
-            statuses.append(call["status"] if call else "none")
-            r.check(statuses[-1] == "completed", f"seed {seed}: {statuses[-1]}")
-            if call:
-                note_call(r, seed, call, found, score)
+    with tempfile.TemporaryDirectory(prefix="sidetone-") as folder, \
+            futures.ThreadPoolExecutor(o.parallel) as pool:
+        for seeds in rounds(o.first, o.first + o.seeds - 1, o.parallel):
+            calls = pool.map(lambda seed: converse(seed, o.protocol, folder), seeds)
+            for seed, call in zip(seeds, calls):
+                statuses.append(call["status"] if call else "none")
+                r.check(statuses[-1] == "completed", f"seed {seed}: {statuses[-1]}")
+                if call:
+                    note_call(r, seed, call, found, score)
     conclude(r, found, score, statuses, o.relaxed)
     r.finish()
 

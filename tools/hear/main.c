@@ -233,6 +233,8 @@ static int hear_line(struct heard *h, const struct caller_audio *a)
     h->final[0] = '\0';
     int err = line_hear(&h->vad, &h->rules, a->pcm, a->count, &ops, h, &report);
     h->split += report.answers > 1;
+    if (h->o->verbose && report.answers > 1)
+        printf("split in %u: %s\n", report.answers, h->final);
     h->missed += report.answers == 0;
     if (report.decided < 0)
         return err;
