@@ -8,6 +8,7 @@
 #define ACTIVE_DB     6
 #define LOUD_DB       9
 #define ACTIVE_GAP_MS 60  /* loud blocks that near are one stretch */
+#define GO_ON_MS      700 /* a voice that paused for less goes on with its first voiced window */
 #define LOOK_BACK_MS  300 /* speech began at most so long before the detector noticed */
 /* What lies so far below the loudest block of the voice is not its end but the place that it came
  * from: on a line that is silent between the sentences, that sound stands far above the floor. */
@@ -81,6 +82,14 @@ static int64_t voice_ended(const struct vad *v, uint16_t per_mille)
 }
 
 /* ---- the decision, once per window ---- */
+/* How much voice makes a start: little, if somebody spoke just now. */
+static int64_t start_needs(const struct vad *v)
+{
+    bool goes_on = v->spoken && v->at - v->now.last_sample < samples_of(v, GO_ON_MS);
+
+    return goes_on ? 0 : samples_of(v, v->config.start_ms);
+}
+
 static void voiced_window(struct vad *v, uint32_t n)
 {
     int64_t ended = voice_ended(v, v->now.per_mille);
@@ -90,9 +99,9 @@ static void voiced_window(struct vad *v, uint32_t n)
     v->run += n;
     if (v->now.speaking) {
         v->now.last_sample = ended > v->now.last_sample ? ended : v->now.last_sample;
-    } else if (v->run + n / 2 >= samples_of(v, v->config.start_ms)) {
+    } else if (v->run + n / 2 >= start_needs(v)) {
         v->now.change = VAD_STARTED;
-        v->now.speaking = true;
+        v->now.speaking = v->spoken = true;
         v->now.first_sample = v->run_first;
         v->now.last_sample = ended > v->run_first ? ended : v->at;
     }
@@ -105,7 +114,8 @@ static void unvoiced_window(struct vad *v, uint32_t n)
         v->run = v->run > n ? v->run - n : 0;
     } else if (v->at - v->now.last_sample >= samples_of(v, v->config.stop_ms)) {
         v->now.change = VAD_STOPPED;
-        vad_end(v);
+        v->now.speaking = false;
+        v->run = 0;
     }
 }
 
@@ -134,7 +144,7 @@ static void judge(struct vad *v, uint16_t per_mille, uint32_t n)
 
 void vad_end(struct vad *v)
 {
-    v->now.speaking = false;
+    v->now.speaking = v->spoken = false;
     v->run = 0;
 }
 

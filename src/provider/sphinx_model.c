@@ -16,8 +16,9 @@
 
 #define MODEL_FOLDER "/usr/share/pocketsphinx/model/en-us"
 #define SAMPLE_SEED  20240101
-#define ANSWER_TIMES 8 /* an answer is sampled once and counted so often: the same for less work   \
-                        */
+#define ANSWER_TIMES                                                                               \
+    8 /* an answer is sampled once and counted so often: the same for less work                    \
+       */
 
 struct load {
     const struct provider_config *config;
