@@ -32,7 +32,7 @@ def is_right(turn):
     return bool(understood) and all(understood[k] == turn["meant"][k] for k in ("intent", "slots"))
 
 
-def note_times(turn, found):
+def note_times(r, turn, found):
     """Voice to voice of plain turns; the ledger against what the caller knows, of all."""
     waited, ledger = turn["voice_to_voice_ms"], turn["ledger"] or {}
     if waited is not None:
@@ -42,13 +42,16 @@ def note_times(turn, found):
         found["audible"].append(abs(ledger["first_audible_ms"] - turn["answer_at_ms"]))
     if not turn["dtmf"] and turn["said_to_ms"] is not None and \
             ledger.get("last_voiced_ms") is not None:
-        found["voiced"].append(abs(ledger["last_voiced_ms"] - turn["said_to_ms"]))
+        off = ledger["last_voiced_ms"] - turn["said_to_ms"]
+        found["voiced"].append(abs(off))
+        if abs(off) > VOICED_MAX_MS:
+            r.tell(f"  last voiced {off:+d} ms: \"{turn['meant']['text']}\"")
 
 
 def note_call(r, seed, call, found, score):
     row = {"known": [0, 0], "heldout": [0, 0]}
     for turn in call["turns"]:
-        note_times(turn, found)
+        note_times(r, turn, found)
         if turn["set"] not in row:
             continue
         good = is_right(turn)
