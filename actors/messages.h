@@ -15,7 +15,12 @@
     MESSAGE(AGENT_RELEASED, agent_offer_msg) /* switchboard -> control: no call here uses it */    \
     MESSAGE(ADMIT, admit_msg)       /* door, leg -> switchboard: may this one in? frame: token */  \
     MESSAGE(ADMITTED, admitted_msg) /* switchboard -> asker */                                     \
-    MESSAGE(LEG_SOCKET, leg_socket_msg)   /* door -> leg: yours; frame: what was read beyond */    \
+    MESSAGE(LEG_SOCKET, leg_socket_msg) /* door -> leg: yours; frame: what was read beyond */      \
+    MESSAGE(ANSWERING_SOCKET, leg_socket_msg) /* door -> answering: yours; frame: what was read */ \
+    MESSAGE(ANSWER_ASK, answer_ask_msg)       /* answering -> switchboard: whose is this call? */  \
+    MESSAGE(ANSWER_FOUND, answer_found_msg)   /* switchboard -> answering */                       \
+    MESSAGE(CARRIER_TOLD, cookie_msg) /* answering -> switchboard: keep this; frame: the event */  \
+    MESSAGE(CARRIER_KEPT, admitted_msg)   /* switchboard -> answering: err, or it is stored */     \
     MESSAGE(LEG_ARRIVED, leg_arrived_msg) /* leg -> switchboard: it said who it is; frame: JSON */ \
     MESSAGE(CALL_PLACE, call_place_msg)   /* control -> switchboard: a leg to a static RTP peer */ \
     MESSAGE(CALL_PLACED, call_placed_msg) /* call -> asker */                                      \
@@ -144,6 +149,20 @@ struct admitted_msg {
     int32_t err; /* 0, or ENOENT: no such agent, EACCES: token, EBUSY: full or draining */
     uint32_t cookie;
     uint32_t agent;
+};
+
+struct answer_ask_msg {
+    char agent[AGENT_NAME_BYTES]; /* as the request names it, or "": by number */
+    char number[28];              /* that was called */
+};
+
+struct answer_found_msg {
+    int32_t err; /* 0, or ENOENT: no such agent or number, EBUSY: full or draining */
+    char agent[AGENT_NAME_BYTES];
+};
+
+struct cookie_msg {
+    uint32_t cookie;
 };
 
 struct leg_arrived_msg {

@@ -187,6 +187,8 @@ static void arrived(struct leg_websocket *l)
     jsonw_put_cstr(&w, "stream_id", l->who.stream_id);
     jsonw_put_cstr(&w, "carrier_call_id", l->who.call_id);
     jsonw_put_cstr(&w, "account", l->who.account);
+    jsonw_put_cstr(&w, "from", l->who.from);
+    jsonw_put_cstr(&w, "to", l->who.to);
     jsonw_end(&w);
     snprintf(body.protocol, sizeof(body.protocol), "%s", l->carrier.ops->name);
     actor_send_body(&l->actor, l->actor.parent->id, LEG_ARRIVED, IF_FULL_STOP,

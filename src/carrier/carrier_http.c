@@ -1,5 +1,7 @@
 #include "carrier/carrier_http.h"
 
+#include <errno.h>
+
 #include "base/base64.h"
 
 #define CARRIER_HTTP(ops) extern const struct carrier_http_ops ops;
@@ -148,4 +150,16 @@ void carrier_basic(struct builder *out, const struct carrier_account *account)
     builder_str(out, "Authorization: Basic ");
     base64_build(out, builder_slice(&b));
     builder_str(out, "\r\n");
+}
+
+int carrier_rest_end(struct carrier_rest *rest, const char *method, const struct builder *out,
+                     size_t url_end, size_t body_begin)
+{
+    if (out->bad)
+        return -EMSGSIZE;
+    rest->method = method;
+    rest->url = slice_of(out->at, url_end);
+    rest->head = slice_of(out->at + url_end, body_begin - url_end);
+    rest->body = slice_of(out->at + body_begin, out->len - body_begin);
+    return 0;
 }

@@ -15,7 +15,6 @@
 #include "base/limits.h"
 #include "carrier/carrier.h"
 
-#define CARRIER_NUMBER_BYTES 32
 #define CARRIER_STATUS_BYTES 40
 
 /* Our account at the carrier. A secret of "" means that none is configured: nothing verifies. */
@@ -127,6 +126,10 @@ void carrier_field_sort(const struct carrier_field *fields, size_t count, uint8_
 void carrier_xml(struct builder *out, const char *text);
 /* name=value of the form that began at out->at + begin: percent-encoded, '&' between two. */
 void carrier_form(struct builder *out, size_t begin, const char *name, const char *value);
+/* A request out of one builder: the URL up to url_end, header lines up to body_begin, the body. 0
+ * or -EMSGSIZE. */
+MUST_USE int carrier_rest_end(struct carrier_rest *rest, const char *method,
+                              const struct builder *out, size_t url_end, size_t body_begin);
 /* "Authorization: Basic ..." of the account, with CR LF. */
 void carrier_basic(struct builder *out, const struct carrier_account *account);
 

@@ -5,7 +5,7 @@
 
 #include "base/base64.h"
 #include "base/hmac.h"
-#include "carrier/carrier_http.h"
+#include "carrier/plivo_http.h"
 
 /* ---- the signature, version 3 ----
  * base64(HMAC-SHA256(secret, URL "?" query ["." fields] "." nonce)), where the query's arguments
@@ -58,21 +58,23 @@ static size_t sign(const struct carrier_account *account, const struct carrier_r
     return base64_encode(slice_of(code, len), text);
 }
 
-/* The header may hold several, one of which is meant for us. */
+bool plivo_signature_in(struct slice header, struct slice signature)
+{
+    bool good = false;
+
+    while (header.len)
+        good |= hmac_equal(signature, slice_trim(slice_cut(header, ',', &header)));
+    return good;
+}
+
 static int verify(const struct carrier_account *account, const struct carrier_request *r)
 {
     char text[BASE64_CHARS(HMAC_BYTES_MAX)];
-    struct slice rest = r->signature;
-    bool good = false;
 
     if (account->secret[0] == '\0' || r->nonce.len == 0)
         return -EACCES;
     size_t len = sign(account, r, text);
-    while (rest.len) {
-        struct slice one = slice_trim(slice_cut(rest, ',', &rest));
-        good |= hmac_equal(slice_of(text, len), one);
-    }
-    return good ? 0 : -EACCES;
+    return plivo_signature_in(r->signature, slice_of(text, len)) ? 0 : -EACCES;
 }
 
 /* ---- what it says ---- */
@@ -87,7 +89,7 @@ static enum carrier_news_kind kind_of(const struct carrier_request *r)
     return slice_equal(r->what, SLICE("answer")) && begins ? CARRIER_ASKS : CARRIER_TELLS;
 }
 
-static int read(const struct carrier_request *r, struct carrier_news *news, const char **what)
+int plivo_read(const struct carrier_request *r, struct carrier_news *news, const char **what)
 {
     char duration[16];
     uint64_t seconds;
@@ -115,7 +117,7 @@ static int read(const struct carrier_request *r, struct carrier_news *news, cons
 
 /* The socket's address is the element's text, without a blank around it; the token rides in its
  * path, since extraHeaders take letters and digits alone. */
-static void answer(const struct carrier_answer *a, struct builder *out)
+void plivo_answer(const struct carrier_answer *a, struct builder *out)
 {
     builder_str(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response>");
     if (!a->media_url) {
@@ -132,29 +134,10 @@ static void answer(const struct carrier_answer *a, struct builder *out)
 
 /* ---- REST ---- */
 
-static int finish(struct builder *out, size_t url_end, size_t body_begin, const char *method,
-                  struct carrier_rest *rest)
-{
-    if (out->bad)
-        return -EMSGSIZE;
-    rest->method = method;
-    rest->url = slice_of(out->at, url_end);
-    rest->head = slice_of(out->at + url_end, body_begin - url_end);
-    rest->body = slice_of(out->at + body_begin, out->len - body_begin);
-    return 0;
-}
-
-static int dial(const struct carrier_account *account, const struct carrier_dial *d,
-                struct builder *out, struct carrier_rest *rest)
+void plivo_dial_body(const struct carrier_dial *d, struct builder *out)
 {
     struct jsonw w;
 
-    out->len = 0;
-    builder_printf(out, "%s/v1/Account/%s/Call/", account->url, account->id);
-    size_t url_end = out->len;
-    carrier_basic(out, account);
-    builder_str(out, "Content-Type: application/json\r\n");
-    size_t begin = out->len;
     jsonw_init(&w, out);
     jsonw_begin(&w);
     jsonw_put_cstr(&w, "from", d->from);
@@ -166,7 +149,20 @@ static int dial(const struct carrier_account *account, const struct carrier_dial
     if (d->ring_s)
         jsonw_put_int(&w, "ring_timeout", d->ring_s);
     jsonw_end(&w);
-    return jsonw_finish(&w) ? -EMSGSIZE : finish(out, url_end, begin, "POST", rest);
+    out->bad = out->bad || jsonw_finish(&w);
+}
+
+static int dial(const struct carrier_account *account, const struct carrier_dial *d,
+                struct builder *out, struct carrier_rest *rest)
+{
+    out->len = 0;
+    builder_printf(out, "%s/v1/Account/%s/Call/", account->url, account->id);
+    size_t url_end = out->len;
+    carrier_basic(out, account);
+    builder_str(out, "Content-Type: application/json\r\n");
+    size_t begin = out->len;
+    plivo_dial_body(d, out);
+    return carrier_rest_end(rest, "POST", out, url_end, begin);
 }
 
 static int hang_up(const struct carrier_account *account, const char *call_id, struct builder *out,
@@ -176,7 +172,7 @@ static int hang_up(const struct carrier_account *account, const char *call_id, s
     builder_printf(out, "%s/v1/Account/%s/Call/%s/", account->url, account->id, call_id);
     size_t url_end = out->len;
     carrier_basic(out, account);
-    return finish(out, url_end, out->len, "DELETE", rest);
+    return carrier_rest_end(rest, "DELETE", out, url_end, out->len);
 }
 
 /* request_uuid is one id, or a list when several were dialled. */
@@ -187,8 +183,8 @@ static int request_id(const struct json_doc *doc, char *call_id, size_t id_bytes
                : json_text_of(doc, "request_uuid", call_id, id_bytes);
 }
 
-static int dialled(uint16_t status, struct slice body, char *call_id, size_t id_bytes, char *why,
-                   size_t why_bytes)
+int plivo_request_id(const char *who, uint16_t status, struct slice body, char *call_id,
+                     size_t id_bytes, char *why, size_t why_bytes)
 {
     struct json_doc doc = {0};
     char message[200] = "no reason given";
@@ -202,8 +198,14 @@ static int dialled(uint16_t status, struct slice body, char *call_id, size_t id_
     if (!err && carrier_id_plain(slice_str(call_id)))
         return 0;
     call_id[0] = '\0';
-    snprintf(why, why_bytes, "Plivo answered %u: %s", status, message);
+    snprintf(why, why_bytes, "%s answered %u: %s", who, status, message);
     return -EREMOTEIO;
+}
+
+static int dialled(uint16_t status, struct slice body, char *call_id, size_t id_bytes, char *why,
+                   size_t why_bytes)
+{
+    return plivo_request_id("Plivo", status, body, call_id, id_bytes, why, why_bytes);
 }
 
 const struct carrier_http_ops carrier_http_plivo = {
@@ -213,8 +215,8 @@ const struct carrier_http_ops carrier_http_plivo = {
     .default_url = "https://api.plivo.com",
     .xml_type = "application/xml",
     .verify = verify,
-    .read = read,
-    .answer = answer,
+    .read = plivo_read,
+    .answer = plivo_answer,
     .dial = dial,
     .hang_up = hang_up,
     .dialled = dialled,

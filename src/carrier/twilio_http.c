@@ -19,15 +19,15 @@ struct url_parts {
     struct slice scheme; /* with "://" */
     struct slice host;   /* without the port */
     struct slice port;   /* ":443", or empty */
-    struct slice rest;
+    struct slice path;   /* of the base, or empty */
+    struct slice target;
 };
 
-/* `base` is an URL without a path, as the configuration has checked; an IPv6 literal keeps its
- * brackets. */
+/* `base` may have a path, which a proxy in front takes off; an IPv6 literal keeps its brackets. */
 static struct url_parts url_split(const struct carrier_request *r)
 {
-    struct url_parts u = {.rest = r->target};
-    struct slice authority = r->base;
+    struct url_parts u = {.target = r->target};
+    struct slice authority = r->base, rest;
 
     for (size_t i = 0; i + 3 <= r->base.len; i++)
         if (memcmp(r->base.at + i, "://", 3) == 0) {
@@ -35,6 +35,8 @@ static struct url_parts url_split(const struct carrier_request *r)
             authority = slice_of(r->base.at + i + 3, r->base.len - i - 3);
             break;
         }
+    authority = slice_cut(authority, '/', &rest);
+    u.path = slice_of(authority.at + authority.len, rest.len ? rest.len + 1 : 0);
     size_t colon = authority.len;
     for (size_t i = authority.len; i && authority.at[i - 1] != ']'; i--)
         if (authority.at[i - 1] == ':')
@@ -57,7 +59,8 @@ static void add_url(struct hmac *h, const struct url_parts *u, enum port_form fo
         hmac_add(h, u->port);
     else if (form == PORT_ADDED)
         hmac_add(h, is_secure(u) ? SLICE(":443") : SLICE(":80"));
-    hmac_add(h, u->rest);
+    hmac_add(h, u->path);
+    hmac_add(h, u->target);
 }
 
 /* Fields by name; the values of a repeated one by value, each once. */
@@ -190,17 +193,6 @@ static void answer(const struct carrier_answer *a, struct builder *out)
 
 /* ---- REST ---- */
 
-static int finish(struct builder *out, size_t url_end, size_t body_begin, struct carrier_rest *rest)
-{
-    if (out->bad)
-        return -EMSGSIZE;
-    rest->method = "POST";
-    rest->url = slice_of(out->at, url_end);
-    rest->head = slice_of(out->at + url_end, body_begin - url_end);
-    rest->body = slice_of(out->at + body_begin, out->len - body_begin);
-    return 0;
-}
-
 static void head(struct builder *out, const struct carrier_account *account)
 {
     carrier_basic(out, account);
@@ -227,7 +219,7 @@ static int dial(const struct carrier_account *account, const struct carrier_dial
     snprintf(seconds, sizeof(seconds), "%d", (int)d->ring_s);
     if (d->ring_s)
         carrier_form(out, begin, "Timeout", seconds);
-    return finish(out, url_end, begin, rest);
+    return carrier_rest_end(rest, "POST", out, url_end, begin);
 }
 
 static int hang_up(const struct carrier_account *account, const char *call_id, struct builder *out,
@@ -239,7 +231,7 @@ static int hang_up(const struct carrier_account *account, const char *call_id, s
     head(out, account);
     size_t begin = out->len;
     carrier_form(out, begin, "Status", "completed");
-    return finish(out, url_end, begin, rest);
+    return carrier_rest_end(rest, "POST", out, url_end, begin);
 }
 
 static int dialled(uint16_t status, struct slice body, char *call_id, size_t id_bytes, char *why,

@@ -11,7 +11,7 @@
 
 #include "carrier/carrier_http.h"
 
-extern const struct carrier_http_ops carrier_http_twilio, carrier_http_plivo;
+extern const struct carrier_http_ops carrier_http_twilio, carrier_http_plivo, carrier_http_vobiz;
 
 #define FIELDS_MAX 8
 
@@ -162,6 +162,22 @@ static void plivo_signatures(void **state)
         -EACCES);
     assert_int_equal(plivo("/x?a=1", "From=1000&CallUUID=abc", ""), -EACCES);
     assert_int_equal(plivo("/x?a=1", "From=1000&CallUUID=abc", ",,"), -EACCES);
+}
+
+/* The query and the form are not covered; everything else is. */
+static void vobiz_signatures(void **state)
+{
+    static const char good[] = "j+hqoyP9mIa2X4OPvon3ESLLrtMT7v5hXLBfbGcFdnI=";
+    struct carrier_account account = {.id = "MA1", .secret = "my_auth_token", .url = ""};
+    struct asked a;
+
+    (void)state;
+    ask(&a, "https://answer.url", "/answer?agent_id=a1", "CallUUID=u-1", good);
+    assert_int_equal(carrier_http_vobiz.verify(&account, &a.r), 0);
+    a.r.nonce = SLICE("12346");
+    assert_int_equal(carrier_http_vobiz.verify(&account, &a.r), -EACCES);
+    ask(&a, "https://answer.url", "/answers", "CallUUID=u-1", good);
+    assert_int_equal(carrier_http_vobiz.verify(&account, &a.r), -EACCES);
 }
 
 static void twilio_requests(void **state)
@@ -329,9 +345,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(twilio_signatures), cmocka_unit_test(twilio_tampered),
         cmocka_unit_test(twilio_body_hash),  cmocka_unit_test(plivo_signatures),
-        cmocka_unit_test(twilio_requests),   cmocka_unit_test(plivo_requests),
-        cmocka_unit_test(answers),           cmocka_unit_test(rest_requests),
-        cmocka_unit_test(rest_answers),
+        cmocka_unit_test(vobiz_signatures),  cmocka_unit_test(twilio_requests),
+        cmocka_unit_test(plivo_requests),    cmocka_unit_test(answers),
+        cmocka_unit_test(rest_requests),     cmocka_unit_test(rest_answers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
