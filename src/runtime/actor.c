@@ -166,6 +166,12 @@ void actor_stop_self(struct actor *a, struct reason reason)
     actor_stop(a->shard, a->id, reason);
 }
 
+void actor_stop_until(struct actor *a, int64_t at_ns)
+{
+    assert(a->life == ACTOR_STOPPING);
+    wheel_set(&a->shard->wheel, &a->stop_deadline.timer, at_ns);
+}
+
 void actor_end(struct actor *a)
 {
     if (a->life == ACTOR_ENDED)
@@ -271,8 +277,7 @@ static void end_by_force(struct actor *a)
         wheel_set(&shard->wheel, &a->stop_deadline.timer, shard->now_ns + MS(100));
         return;
     }
-    log_error("runtime", about, "%s did not stop within %d s and is ended by force", a->type->name,
-              (int)(ACTOR_STOP_NS / NS_PER_S));
+    log_error("runtime", about, "%s did not stop in time and is ended by force", a->type->name);
     a->forced = 1;
     while (a->timers)
         actor_timer_cancel(a, a->timers);

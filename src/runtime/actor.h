@@ -89,6 +89,9 @@ struct actor *actor_spawn(struct shard *shard, const struct actor_type *type, st
 void actor_stop(struct shard *shard, struct actor_id id, struct reason reason);
 /* Stops itself. */
 void actor_stop_self(struct actor *a, struct reason reason);
+/* A stopping actor that waits for something slower than ACTOR_STOP_NS, and bounds that wait itself,
+ * says when it is to be ended by force instead. */
+void actor_stop_until(struct actor *a, int64_t at_ns);
 /* In answer to MSG_STOP, once everything is let go and no child is left: the slot is given back. */
 void actor_end(struct actor *a);
 /* Moves a child to another parent of the same shard. */
