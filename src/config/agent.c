@@ -153,7 +153,8 @@ static int agent_checks(struct agent *a, char *why, size_t why_bytes)
 }
 
 /* Takes the document. */
-static int agent_make(struct yaml_doc *doc, struct agent **out, char *why, size_t why_bytes)
+static int agent_make(struct yaml_doc *doc, const char *(*env)(const char *), struct agent **out,
+                      char *why, size_t why_bytes)
 {
     struct agent *a = yaml_doc_alloc(doc, sizeof(*a));
     int rc = -ENOMEM;
@@ -162,6 +163,7 @@ static int agent_make(struct yaml_doc *doc, struct agent **out, char *why, size_
         a->doc = doc;
         a->file = yaml_doc_file(doc);
         a->refs = 1;
+        a->env = env;
         a->version = 1;
         rc = schema_read(&agent_schema, doc, a, why, why_bytes);
     }
@@ -184,7 +186,7 @@ int agent_read(const char *file, struct slice text, const char *(*env)(const cha
     int rc = yaml_doc_read(file, text, env, &doc, why, why_bytes);
 
     *out = NULL;
-    return rc ? rc : agent_make(doc, out, why, why_bytes);
+    return rc ? rc : agent_make(doc, env, out, why, why_bytes);
 }
 
 int agent_load(const char *path, const char *(*env)(const char *), struct agent **out, char *why,
@@ -194,7 +196,7 @@ int agent_load(const char *path, const char *(*env)(const char *), struct agent 
     int rc = yaml_doc_load(path, env, &doc, why, why_bytes);
 
     *out = NULL;
-    return rc ? rc : agent_make(doc, out, why, why_bytes);
+    return rc ? rc : agent_make(doc, env, out, why, why_bytes);
 }
 
 struct agent *agent_ref(struct agent *agent)
