@@ -224,8 +224,16 @@ void agent_complain(const struct agent *agent, const char *key, char *why, size_
                     const char *what)
 {
     const struct yaml_node *n = schema_node(agent->doc, key);
+    const struct yaml_node *block = NULL;
+    char parent[YAML_KEY_BYTES + 1];
 
-    if (n)
+    /* What is missing is complained of where it should stand. */
+    if (!n &&
+        slice_cstr(slice_cut(slice_str(key), '.', &(struct slice){0}), parent, sizeof(parent)) == 0)
+        block = schema_node(agent->doc, parent);
+    if (block)
+        snprintf(why, why_bytes, "%s:%u: %s: %s", agent->file, block->line, key, what);
+    else if (n)
         config_complain(agent->doc, n, why, why_bytes, "%s", what);
     else
         snprintf(why, why_bytes, "%s:1: %s: %s", agent->file, key, what);
