@@ -7,10 +7,9 @@
 #include "actors/world.h"
 
 /* Scratch of a handler, by who uses it. */
-#define SCRATCH_INTENTS 0     /* engine.c: struct intents */
-#define SCRATCH_TEXT    49152 /* text_of: what a message brought */
-#define SCRATCH_MADE    81920 /* what a handler composes */
-#define SCRATCH_END     131072
+#define SCRATCH_TEXT 0     /* text_of: what a message brought */
+#define SCRATCH_MADE 81920 /* what a handler composes */
+#define SCRATCH_END  131072
 
 /* The text of a message's frames, at most SCRATCH_MADE - SCRATCH_TEXT bytes. */
 struct slice text_of(struct actor *a, const struct msg *m);

@@ -87,7 +87,7 @@ static int load_agents(struct server *s, char *why, size_t why_bytes)
         paths[count++] = s->setup->agents[i];
     for (size_t i = 0; i < config->agents.count && count < ARRAY_LEN(paths); i++)
         paths[count++] = config->agents.at[i];
-    err = agent_set_new(paths, count, NULL, &s->agents, why, why_bytes);
+    err = agent_set_new(paths, count, yaml_env_process, &s->agents, why, why_bytes);
     if (err)
         return err;
     if (agent_set_count(s->agents) == 0) {

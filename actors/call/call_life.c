@@ -26,9 +26,14 @@ static struct actor_id spawn_engine(struct call *c, const struct actor_type *typ
     return a ? a->id : ACTOR_NOBODY;
 }
 
+static uint32_t listen_rate_hz(const struct call *c)
+{
+    return provider_rate_hz(c->bundle->ops[PROVIDER_STT], &c->bundle->config[PROVIDER_STT]);
+}
+
 static void spawn_recorder(struct call *c)
 {
-    struct recorder_start_msg args = {.in_rate_hz = c->bundle->ops[PROVIDER_STT]->rate_hz,
+    struct recorder_start_msg args = {.in_rate_hz = listen_rate_hz(c),
                                       .leg_rate_hz = c->args.rate_hz};
     struct actor *a;
 
@@ -68,7 +73,7 @@ static void introduce(struct call *c)
                                  .tts = c->tts,
                                  .recorder = c->recorder,
                                  .agent = c->args.agent,
-                                 .listen_rate_hz = c->bundle->ops[PROVIDER_STT]->rate_hz};
+                                 .listen_rate_hz = listen_rate_hz(c)};
 
     actor_send_body(&c->actor, c->leg, LEG_PEERS, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
 }

@@ -69,7 +69,8 @@ struct slice shard_received(const struct shard *shard);
 /* Memory for one handler's intermediate results, at least 64 KB; nothing in it outlives the
  * handler. */
 struct slice shard_scratch(struct shard *shard);
-/* The same, 1 MB, for the rare large thing (a call's log at its end); not the same memory. */
+/* The same, 1 MB, for what is large (a call's log at its end, a provider's intents); not the same
+ * memory. */
 struct slice shard_large_scratch(struct shard *shard);
 /* Slot with the fewest members, so that calls spread over the frame period. */
 uint32_t shard_emptiest_slot(const struct shard *shard);
