@@ -11,10 +11,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EVENTS_MAX 512
-#define ROUNDS_MAX 8           /* of receiving before something may be sent again */
-#define RAMP_NS    SECONDS(60) /* beyond the ramp's own time: what is live then is measured */
-#define RECEIVE_NS MS(1)       /* between two looks at what has come */
+#define EVENTS_MAX     512
+#define ROUNDS_MAX     8           /* of receiving before something may be sent again */
+#define RAMP_NS        SECONDS(60) /* beyond the ramp's own time: what is live then is measured */
+#define QUANTUM_US_MIN 250         /* up to 1000 callers; beyond, 13 packets leave at one time */
+#define QUANTUM_US_MAX 1000
+#define RECEIVE_NS     MS(2) /* between two looks at what has come */
+#define AHEAD          6     /* callers whose memory is fetched before it is their turn */
 
 static volatile sig_atomic_t interrupted;
 
@@ -76,6 +79,8 @@ static void send_due(struct load *l)
         int64_t due_ns = l->cycle_ns + l->phase_ns[i];
         if (due_ns > l->now_ns)
             break;
+        if (l->position + AHEAD < l->call_count)
+            call_prefetch(&l->calls[l->order[l->position + AHEAD]]);
         if (l->calls[i].state == LOAD_LIVE) {
             histogram_add(&l->window->send_late, l->now_ns - due_ns);
             call_send(l, &l->calls[i]);
@@ -88,6 +93,13 @@ static void send_due(struct load *l)
             read_clock(l);
     }
     trunk_flush(&l->trunk);
+}
+
+static void fetch(void *context, uint32_t caller)
+{
+    struct load *l = context;
+
+    call_prefetch(&l->calls[caller]);
 }
 
 static void take_packet(void *context, uint32_t caller, struct slice packet, int64_t at_wall_ns)
@@ -180,6 +192,15 @@ static void each_second(struct load *l, const char *doing, int64_t left)
     live_line(l, &s, doing, left);
 }
 
+int64_t load_quantum_us(const struct load *l)
+{
+    int64_t us = l->live / 4;
+
+    if (l->options->quantum_us)
+        return l->options->quantum_us;
+    return us < QUANTUM_US_MIN ? QUANTUM_US_MIN : us > QUANTUM_US_MAX ? QUANTUM_US_MAX : us;
+}
+
 static void turn(struct load *l, const char *doing, int64_t left)
 {
     read_clock(l);
@@ -187,7 +208,7 @@ static void turn(struct load *l, const char *doing, int64_t left)
     receive(l);
     each_second(l, doing, left);
     int64_t due_ns = l->cycle_ns + l->phase_ns[l->order[l->position]];
-    int64_t quantum_ns = l->options->quantum_us * NS_PER_US;
+    int64_t quantum_ns = load_quantum_us(l) * NS_PER_US;
     int64_t next_ns = (l->now_ns / quantum_ns + 1) * quantum_ns;
     int64_t wake_ns = due_ns < l->receive_ns ? due_ns : l->receive_ns;
     sleep_until(wake_ns < next_ns || l->asking ? next_ns : wake_ns);
@@ -278,6 +299,7 @@ int load_run(struct load *l, const struct load_options *options)
         fprintf(stderr, "sidetone-load: %s\n", why);
         return err;
     }
+    l->trunk.soon = fetch;
     err = trunk_open(&l->trunk, &options->local);
     if (err) {
         fprintf(stderr, "sidetone-load: no sockets for the callers: %s\n", strerror(-err));

@@ -41,18 +41,17 @@ struct load_mark {
 
 /* What only a Twilio call, or a call being set up, needs. */
 struct load_stream {
-    struct ws ws;
-    struct twilio_caller twilio;
-    struct rand rand;
-    char stream_id[LOAD_ID_BYTES], call_id[LOAD_ID_BYTES], key[WS_KEY_CHARS + 1];
-    uint8_t message[LOAD_MESSAGE_BYTES]; /* also the HTTP answer while asking */
-    size_t answer_len;
-    uint8_t unsent[LOAD_UNSENT_BYTES];
-    size_t unsent_len;
-    struct load_mark marks[LOAD_MARKS_MAX];
+    size_t unsent_len, answer_len;
     uint32_t mark_first, mark_count;
     int64_t played_ns;   /* when what was received will have been played */
     int64_t position_ms; /* of the voice being received */
+    struct rand rand;
+    struct twilio_caller twilio;
+    char stream_id[LOAD_ID_BYTES], call_id[LOAD_ID_BYTES], key[WS_KEY_CHARS + 1];
+    struct ws ws;
+    struct load_mark marks[LOAD_MARKS_MAX];
+    uint8_t message[LOAD_MESSAGE_BYTES]; /* also the HTTP answer while asking */
+    uint8_t unsent[LOAD_UNSENT_BYTES];
 };
 
 struct load_echo {
@@ -140,6 +139,18 @@ struct load {
 /* Runs everything. 0, or -errno when it cannot. */
 MUST_USE int load_run(struct load *l, const struct load_options *options);
 void load_fini(struct load *l);
+/* Packets due within this leave together, unless the options say otherwise the more, the more
+ * callers there are: a wake costs as much as some packets. */
+int64_t load_quantum_us(const struct load *l);
+
+/* Asks for the lines of memory that a caller's next packet needs. */
+static inline void call_prefetch(const struct load_call *c)
+{
+    __builtin_prefetch(c, 1);
+    __builtin_prefetch((const uint8_t *)c + 64, 1);
+    __builtin_prefetch((const uint8_t *)c + 128, 1);
+    __builtin_prefetch((const uint8_t *)c + 192, 1);
+}
 
 /* ---- one caller (load_call.c) ---- */
 void call_begin(struct load *l, struct load_call *c);

@@ -32,8 +32,8 @@ static const char help[] =
     "  --rate N                calls begun per second (50)\n"
     "  --settle S              seconds between a ramp and its measurement (3)\n"
     "  --hold S                seconds measured at each step (10)\n"
-    "  --quantum US            longest sleep-to-send distance: packets due within it leave\n"
-    "                          together (250)\n"
+    "  --quantum US            packets due within it leave together (a quarter of the number of\n"
+    "                          calls, at least 250, at most 1000)\n"
     "\n"
     "What callers do:\n"
     "  --speech FOLDER         WAVs to speak, 8 kHz mono; without it a generated buzz\n"
@@ -304,7 +304,6 @@ static void defaults(struct load_options *o)
         .rate = 50,
         .settle_s = 3,
         .hold_s = 10,
-        .quantum_us = 250,
         .seed = 1,
         .talk = {.spurt_ms = 1004, .pause_ms = 508, .quiet_ms = 300, .answer_ms = 8000},
         .echo = {.ip = {127, 0, 0, 1}, .family = 4, .port = 20000},

@@ -31,8 +31,8 @@ struct load_options {
     bool alaw, transcode, quiet;
     uint32_t steps[LOAD_STEPS_MAX];
     uint32_t step_count;
-    uint32_t rate; /* calls per second while ramping */
-    int64_t settle_s, hold_s, quantum_us, script_ms;
+    uint32_t rate;                                   /* calls per second while ramping */
+    int64_t settle_s, hold_s, quantum_us, script_ms; /* quantum 0: by the number of calls */
     uint64_t seed;
     pid_t pid;
     enum listen_expect expect;

@@ -148,7 +148,7 @@ void report_json(const struct load *l, struct builder *b)
     jsonw_put_cstr(&w, "codec", l->options->alaw ? "PCMA" : "PCMU");
     jsonw_put_int(&w, "seed", (int64_t)l->options->seed);
     jsonw_put_int(&w, "script_ms", l->options->script_ms);
-    jsonw_put_int(&w, "quantum_us", l->options->quantum_us);
+    jsonw_put_int(&w, "quantum_us", load_quantum_us(l));
     jsonw_put_int(&w, "calls_begun", l->begun);
     jsonw_put_int(&w, "calls_refused", l->failed);
     jsonw_put_int(&w, "calls_dropped", l->dropped);

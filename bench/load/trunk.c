@@ -177,24 +177,30 @@ static int receive_batch(struct trunk *t, int fd)
     return recvmmsg(fd, b->in, TRUNK_BATCH, MSG_DONTWAIT, NULL);
 }
 
-void trunk_receive(struct trunk *t,
-                   void (*take)(void *context, uint32_t caller, struct slice packet,
-                                int64_t at_wall_ns),
-                   void *context)
+static void hand_out(struct trunk *t, uint32_t n, trunk_take *take, void *context)
 {
     struct trunk_batch *b = t->batch;
+    uint32_t callers[TRUNK_BATCH];
 
+    for (uint32_t i = 0; i < n; i++) {
+        callers[i] = t->callers[peer_port(&b->from[i])];
+        t->strange += !callers[i];
+        if (callers[i])
+            t->soon(context, callers[i] - 1);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (callers[i])
+            take(context, callers[i] - 1, slice_of(b->in_bytes[i], b->in[i].msg_len),
+                 trunk_arrival_ns(&b->in[i].msg_hdr));
+}
+
+void trunk_receive(struct trunk *t, trunk_take *take, void *context)
+{
     for (uint32_t k = 0; k < TRUNK_SOCKETS; k++) {
         int n = TRUNK_BATCH;
         /* ends: a batch that is not full was all there is; a full one is 64 packets less */
         while (n == TRUNK_BATCH && (n = receive_batch(t, t->fds[k])) > 0)
-            for (int i = 0; i < n; i++) {
-                uint32_t caller = t->callers[peer_port(&b->from[i])];
-                t->strange += !caller;
-                if (caller)
-                    take(context, caller - 1, slice_of(b->in_bytes[i], b->in[i].msg_len),
-                         trunk_arrival_ns(&b->in[i].msg_hdr));
-            }
+            hand_out(t, (uint32_t)n, take, context);
     }
 }
 

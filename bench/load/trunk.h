@@ -28,7 +28,11 @@ union trunk_peer {
 
 struct trunk_batch; /* the arrays of the two system calls */
 
+typedef void trunk_take(void *context, uint32_t caller, struct slice packet, int64_t at_wall_ns);
+
 struct trunk {
+    /* Set by the owner: this caller's packet is going to be handed out soon, fetch its memory. */
+    void (*soon)(void *context, uint32_t caller);
     int fds[TRUNK_SOCKETS];
     struct address local[TRUNK_SOCKETS];
     uint32_t callers[65536]; /* by the peer's port: caller + 1; 0: nobody's */
@@ -63,10 +67,7 @@ void trunk_send(struct trunk *t, uint32_t caller, const union trunk_peer *to, st
 void trunk_flush(struct trunk *t);
 /* Takes everything that has come. `at_wall_ns`: the kernel's time, 0 if it said none; the packet's
  * bytes are valid during the call only. */
-void trunk_receive(struct trunk *t,
-                   void (*take)(void *context, uint32_t caller, struct slice packet,
-                                int64_t at_wall_ns),
-                   void *context);
+void trunk_receive(struct trunk *t, trunk_take *take, void *context);
 /* When the kernel got a message of a socket with SO_TIMESTAMPNS, on the wall clock; 0: it does not
  * say. */
 int64_t trunk_arrival_ns(struct msghdr *m);
