@@ -256,8 +256,10 @@ static void measure(struct load *l, uint32_t target)
     w->own_ns += process_own_ns();
     w->lost = trunk_lost(&l->trunk) - w->lost;
     w->live = l->live;
-    if (l->options->via >= LOAD_ECHO && w->sent > w->received + w->live)
+    if (l->options->via >= LOAD_ECHO && w->sent > w->received + w->live) {
         w->missing = w->sent - w->received - w->live; /* one of each call may be under way */
+        w->slots += w->missing;
+    }
     l->window = &l->rest;
 }
 
