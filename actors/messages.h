@@ -31,6 +31,7 @@
     MESSAGE(TREE, tree_msg)     /* switchboard -> asker; frame: JSON */                            \
     /* ---- leg ---- */                                                                            \
     MESSAGE(LEG_PEERS, leg_peers_msg)     /* call -> leg: where audio goes from now on */          \
+    MESSAGE(LEG_LISTEN, leg_listen_msg)   /* stt -> leg: AUDIO is wanted from now on, or not */    \
     MESSAGE(LEG_UP, leg_up_msg)           /* leg -> call: media flows */                           \
     MESSAGE(LEG_SPEECH, leg_speech_msg)   /* leg -> call: VAD has changed its mind */              \
     MESSAGE(LEG_KEY, leg_key_msg)         /* leg -> call: a digit was pressed */                   \
@@ -88,7 +89,7 @@ enum call_role { ROLE_LEG = 1, ROLE_STT, ROLE_LLM, ROLE_TTS, ROLE_RECORDER, ROLE
 struct engine_start_msg { /* stt, llm, tts */
     uint32_t agent;
     uint32_t leg_rate_hz; /* tts */
-    struct actor_id leg;  /* tts */
+    struct actor_id leg;  /* stt, tts */
 };
 
 struct door_start_msg {
@@ -210,6 +211,10 @@ struct leg_peers_msg {
     struct actor_id recorder;
     uint32_t agent;
     uint32_t listen_rate_hz; /* of AUDIO */
+};
+
+struct leg_listen_msg {
+    bool on; /* and what the caller said in the moment before */
 };
 
 struct leg_up_msg {
