@@ -68,6 +68,7 @@ static void introduce(struct call *c)
                                  .agent = c->args.agent,
                                  .listen_rate_hz = c->bundle->ops[PROVIDER_STT]->rate_hz};
 
+    memcpy(body.call_id, c->args.call_id, sizeof(body.call_id));
     actor_send_body(&c->actor, c->leg, LEG_PEERS, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
 }
 

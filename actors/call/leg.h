@@ -30,6 +30,7 @@ struct leg {
     const struct leg_ops *ops;
     struct leg_peers_msg peers;
     struct actor_id call;
+    bool watched;         /* set by an actor whose peer is told what goes on: LEG_UP says so */
     struct address local; /* set by an actor with a socket of its own: LEG_UP tells it */
     uint32_t rate_hz;
     int64_t start_ns;
