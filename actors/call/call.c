@@ -14,6 +14,7 @@
 #define KEYS_TAG  2u
 #define LIMIT_TAG 3u
 #define LATE_TAG  4u
+#define LAST_TAG  5u
 
 #define KEYS_WAIT_NS MS(500)     /* after a digit, for the next one */
 #define LATE_NS      SECONDS(10) /* without any progress of a reply it has failed */
@@ -194,6 +195,16 @@ static void give_way(struct call *c, uint32_t actions)
     c->heard_len = 0;
 }
 
+/* A stop overtakes what was sent before it: who watches sees the last words first. */
+static void end_in_order(struct call *c, const char *why)
+{
+    c->last = why;
+    if (c->watched)
+        actor_timer_set(&c->actor, &c->last_timer, LAST_TAG, now_of(c));
+    else
+        actor_stop_self(&c->actor, REASON(0, why));
+}
+
 static void do_turn_over(struct call *c, uint32_t actions)
 {
     int64_t turns_max = c->bundle->agent->turns_max;
@@ -202,9 +213,9 @@ static void do_turn_over(struct call *c, uint32_t actions)
         return; /* how much was heard comes from the leg: LEG_HEARD */
     call_write_said(c, c->reply.len, false);
     if (c->hang_up)
-        actor_stop_self(&c->actor, REASON(0, "the agent said goodbye"));
+        end_in_order(c, "the agent said goodbye");
     else if (turns_max > 0 && c->cdr.turn >= turns_max)
-        actor_stop_self(&c->actor, REASON(0, "the call reached its number of turns"));
+        end_in_order(c, "the call reached its number of turns");
 }
 
 static void do_commit(struct call *c)
@@ -604,6 +615,8 @@ static void on_timer(struct call *c, uint32_t tag)
         on_keys_complete(c);
     else if (tag == LATE_TAG)
         on_late(c);
+    else if (tag == LAST_TAG)
+        actor_stop_self(&c->actor, REASON(0, c->last));
     else
         actor_stop_self(&c->actor, REASON(0, "the call reached its maximum duration"));
 }

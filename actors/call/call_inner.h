@@ -22,7 +22,7 @@ struct call {
     const struct bundle *bundle;
     struct actor_id leg, stt, llm, tts, recorder;
     struct turn turn;
-    struct actor_timer turn_timer, keys_timer, limit_timer, late_timer;
+    struct actor_timer turn_timer, keys_timer, limit_timer, late_timer, last_timer;
     int64_t start_wall_ms;
     uint32_t generation; /* of the playout: one more with each flush */
     uint32_t utterance;  /* epoch the recogniser was last told */
@@ -51,7 +51,8 @@ struct call {
     struct cdr cdr;
     struct recorded_msg recorded;
     struct lane_session store;
-    bool watched; /* the leg passes on what goes on */
+    bool watched;     /* the leg passes on what goes on */
+    const char *last; /* why it ends, once its last words are told */
 };
 
 /* The reply was heard as far as `bytes`: that is what was said. */

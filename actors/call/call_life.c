@@ -169,6 +169,7 @@ void call_stop(struct call *c)
     actor_timer_cancel(&c->actor, &c->keys_timer);
     actor_timer_cancel(&c->actor, &c->limit_timer);
     actor_timer_cancel(&c->actor, &c->late_timer);
+    actor_timer_cancel(&c->actor, &c->last_timer);
     call_tell_asker(c, c->actor.reason.err ? c->actor.reason.err : ECANCELED,
                     NULL); /* never came up */
     if (!c->actor.child)

@@ -45,7 +45,7 @@ function show(next, text) {
     document.body.dataset.phase = next;
     status.textContent = text;
     const busy = next === "connecting" || next === "live";
-    call.textContent = busy ? "Hang up" : next === "ended" ? "Call again" : "Start talking";
+    call.textContent = busy ? "Hang up" : next === "ended" ? (callId ? "Call again" : "Try again") : "Start talking";
     call.classList.toggle("danger", busy);
     mute.disabled = next !== "live";
     keypad.querySelectorAll("button").forEach((key) => (key.disabled = next !== "live"));
@@ -77,6 +77,8 @@ function reasonOf(error) {
             return "No microphone was found. Plug one in and try again.";
         case "NotReadableError":
             return "The microphone is in use by another program.";
+        case "AbortError": // a worklet could not be loaded
+            return "The server cannot be reached. Is it running?";
         case "SecurityError":
             return "A browser gives the microphone only to https:// and to localhost.";
         default:
@@ -175,6 +177,7 @@ async function offerRecording(id, mine) {
             if (log.recording) {
                 recording.src = `/call-logs/${id}/recording`;
                 element("after").hidden = false;
+                transcript.scroll();
             }
             return;
         }

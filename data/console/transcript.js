@@ -23,6 +23,9 @@ export class Transcript {
         shown.classList.toggle("cut", words.cut);
         const note = shown.querySelector(".note");
         note.textContent = words.cut ? "interrupted here" : "";
+        this.scroll();
+    }
+    scroll() {
         this.scroller.scrollTop = this.scroller.scrollHeight;
     }
     // What the log says of a line that was still open when the call ended.

@@ -52,7 +52,7 @@ function show(next: Phase, text: string): void {
   document.body.dataset.phase = next;
   status.textContent = text;
   const busy = next === "connecting" || next === "live";
-  call.textContent = busy ? "Hang up" : next === "ended" ? "Call again" : "Start talking";
+  call.textContent = busy ? "Hang up" : next === "ended" ? (callId ? "Call again" : "Try again") : "Start talking";
   call.classList.toggle("danger", busy);
   mute.disabled = next !== "live";
   keypad.querySelectorAll("button").forEach((key) => (key.disabled = next !== "live"));
@@ -88,6 +88,8 @@ function reasonOf(error: unknown): string {
       return "No microphone was found. Plug one in and try again.";
     case "NotReadableError":
       return "The microphone is in use by another program.";
+    case "AbortError": // a worklet could not be loaded
+      return "The server cannot be reached. Is it running?";
     case "SecurityError":
       return "A browser gives the microphone only to https:// and to localhost.";
     default:
@@ -190,6 +192,7 @@ async function offerRecording(id: string, mine: number): Promise<void> {
       if (log.recording) {
         recording.src = `/call-logs/${id}/recording`;
         element("after").hidden = false;
+        transcript.scroll();
       }
       return;
     }

@@ -30,6 +30,10 @@ export class Transcript {
     shown.classList.toggle("cut", words.cut);
     const note = shown.querySelector(".note") as HTMLElement;
     note.textContent = words.cut ? "interrupted here" : "";
+    this.scroll();
+  }
+
+  scroll(): void {
     this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 

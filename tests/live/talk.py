@@ -20,15 +20,15 @@ from tests.live.server import BUILD, Server, free_port, program
 
 GAP_MS = 40         # longest silence of the page's making inside a sentence
 STOP_MS = 250       # from the decision that the caller speaks to silence at the loudspeaker
-RATE_HZ = 16000
+RATE_HZ = 8000
 # When the caller speaks, in seconds from the microphone's opening; the third one interrupts.
 SCRIPT = [
     (14.0, "what are your opening hours", "rms"),
-    (24.5, "how do i get to you", "kal16"),
-    (28.5, "what are your opening hours", "awb"),
-    (39.0, "goodbye", "rms"),
+    (28.0, "how do i get to you", "kal16"),
+    (32.2, "what are your opening hours", "rms"),
+    (46.0, "goodbye", "rms"),
 ]
-MICROPHONE_S = 60.0
+MICROPHONE_S = 65.0
 
 # Whatever the page connects to the loudspeaker is connected to this, too.
 TAP = """
@@ -99,8 +99,8 @@ def microphone(folder):
     for number, (at, text, voice) in enumerate(SCRIPT):
         path = os.path.join(folder, f"say-{number}.wav")
         subprocess.run([program("sidetone-say"), "--voice", voice, "--text", text, "--out", path,
-                        "--rate", str(RATE_HZ), "--noise-db", "100", "--lead-ms", "0",
-                        "--tail-ms", "0"], check=True, stdout=subprocess.DEVNULL)
+                        "--noise-db", "100", "--lead-ms", "20",
+                        "--tail-ms", "20"], check=True, stdout=subprocess.DEVNULL)
         rate, (said,) = wav.read(path)
         assert rate == RATE_HZ
         begin = int(at * RATE_HZ)
@@ -285,13 +285,17 @@ def conversation(r, server, folder, shots, judge):
     with Browser(microphone(folder)) as browser:
         page = open_page(browser, server)
         shots_of(page, shots, "1-ready")
+        if os.environ.get("TALK_DEBUG"):
+            page.on("Network.webSocketFrameReceived", lambda p: p["response"]["opcode"] == 1 and
+                    print(p["response"]["payloadData"], file=sys.stderr))
+            page.ask("Network.enable")
         page.eval("document.getElementById('call').click()")
         if not r.check(page.wait("document.body.dataset.phase === 'live'", 15),
                        f"no call: {page.eval('document.body.innerText')}"):
             return
         call_id = page.eval("document.body.dataset.call")
         if shots:
-            page.sleep(30)
+            page.sleep(33)
             page.eval("document.querySelector('details').open = false")
             shots_of(page, shots, "2-live")
         r.check(page.wait("document.body.dataset.phase === 'ended'", MICROPHONE_S + 10),
