@@ -244,7 +244,7 @@ def check_stop(r, tapped, server, call_id, judge):
         i = tapped.sample_at(at)
         silent = [a for a, b in tapped.silences(60) if b > i]
         if silent:
-            stops.append(max(0, (silent[0] - i) * 1000 / tapped.rate))
+            stops.append((silent[0] - i) * 1000 / tapped.rate)
     r.facts["stop_ms"] = [round(s) for s in stops]
     r.check(len(stops) == len(decided) and (not judge or max(stops, default=0) <= STOP_MS),
             f"playback stopped {r.facts['stop_ms']} ms after the decision")
@@ -310,11 +310,17 @@ def conversation(r, server, folder, shots, judge):
         r.facts["turns"] = len([t for t in log["turns"] if t.get("heard")])
         r.check(r.facts["turns"] >= 4, f"{r.facts['turns']} turns were heard")
         for number, (_, text, _) in enumerate(SCRIPT):
-            r.check(any(words_of(s["text"]) == words_of(text) for s in shown if s["role"] == "user"),
+            heard = [words_of(s["text"]) for s in shown if s["role"] == "user"]
+            r.check(words_of(text) in heard,
                     f"sentence {number + 1} {text!r} is not on the page")
         r.check(any(s["cut"] for s in shown), "no line is marked as interrupted")
         check_texts(r, shown, log)
         check_latency(r, page, log)
+        if os.environ.get("TALK_DEBUG"):
+            began = call_began_ms(log)
+            print([(round(tapped.wall_ms(a) - began), round((b - a) * 1000 / tapped.rate))
+                   for a, b in tapped.silences(5)], [wav_time(x["timestamp"]) - began for x in
+                   server.said("speaking -> paused", call_id=call_id)], file=sys.stderr)
         check_gaps(r, tapped, judge)
         check_stop(r, tapped, server, call_id, judge)
         check_sound(r, tapped, log, os.path.join(server.data, log["recording"]), folder)
