@@ -477,13 +477,16 @@ static void write_file(const char *name, const char *text)
 
 static void store_recording(const char *id, const char *path)
 {
+    static const char at[] = "2026-01-01T00:00:00.000Z";
     struct store *store = NULL;
     char why[STORE_WHY_BYTES], doc[512];
 
     snprintf(doc, sizeof(doc),
-             "{\"call_id\":\"%s\",\"agent_id\":\"desk\",\"status\":\"completed\",\"created_at\":"
-             "\"2026-01-01T00:00:00.000Z\",\"recording\":%s}",
-             id, path);
+             "{\"call_id\":\"%s\",\"tenant\":\"default\",\"agent_id\":\"desk\","
+             "\"direction\":\"inbound\",\"protocol\":\"rtp\",\"status\":\"completed\","
+             "\"created_at\":\"%s\",\"updated_at\":\"%s\",\"start_time\":\"%s\","
+             "\"recording\":%s}",
+             id, at, at, at, path);
     assert_int_equal(store_open("sqlite:", data_dir, &store, why, sizeof(why)), 0);
     assert_int_equal(store_put(store, STORE_TENANT, "call_logs", id, slice_str(doc)), 0);
     store_close(&store);

@@ -508,11 +508,12 @@ static void who_watches_is_told(void **state)
                                   "thinking\n"
                                   "user 1 final: when are you open\n"
                                   "agent 1: From nine to five. Anything else?\n"
-                                  "latency 1: 100 600\n"
+                                  "agent 1: From nine to five. Anything else?\n"
+                                  "latency 1: 102 600\n"
                                   "speaking\n"
                                   "paused\n"
                                   "user speaking\n"
-                                  "agent 1 final cut: From nine to five. Anything\n");
+                                  "agent 1 final cut: From nine to five.\n");
     end();
 }
 

@@ -317,7 +317,9 @@ static void waits_for_a_browsers_token(void **state)
 static void asks_browsers_for_a_token_always(void **state)
 {
     (void)state;
+    config.media_token = CONFIG_TOKEN_NEVER;
     send_text("GET /media/desk" UPGRADE);
+    config.media_token = CONFIG_TOKEN_AUTO;
     assert_int_equal(board.asked, 1);
     assert_true(board.token_not_asked);
     board.err = EACCES;
