@@ -4,19 +4,24 @@ and an interruption, what the page plays, shows and keeps, and what it says when
 import argparse
 import array
 import base64
+import contextlib
 import json
 import math
 import os
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
+import urllib.request
 import wave
+from datetime import datetime
 
 from tests.live import peer, wav
 from tests.live.browser import BINARY, Browser
+from tests.live.caller import sentence
 from tests.live.result import Result
-from tests.live.server import BUILD, Server, free_port, program
+from tests.live.server import Server, program, short_agent
 
 GAP_MS = 40         # longest silence of the page's making inside a sentence
 STOP_MS = 250       # from the decision that the caller speaks to silence at the loudspeaker
@@ -220,7 +225,6 @@ def call_began_ms(log):
 
 
 def wav_time(text):
-    from datetime import datetime
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000
 
 
@@ -334,6 +338,96 @@ def conversation(r, server, folder, shots, judge):
         r.check(not page.complaints, f"the browser complains: {page.complaints}")
 
 
+# ---- both protocols without a browser, sound as JSON
+
+def messages_of(p, seconds):
+    """What comes in that time, as (opcode, payload); pings are not answered, it is too short."""
+    until = time.monotonic() + seconds
+    p.socket.settimeout(0.01)
+    while time.monotonic() < until:
+        while len(p.bytes) >= 2:
+            size, head = p.bytes[1], 2
+            if size == 126 and len(p.bytes) >= 4:
+                size, head = int.from_bytes(p.bytes[2:4], "big"), 4
+            if size == 126 or len(p.bytes) < head + size:
+                break
+            yield p.bytes[0] & 15, p.bytes[head:head + size]
+            p.bytes = p.bytes[head + size:]
+        with contextlib.suppress(TimeoutError):
+            got = p.socket.recv(65536)
+            if not got:
+                return
+            p.bytes += got
+
+
+def speak(p, samples, message):
+    """Sends these samples in real time, with what comes meanwhile as a result."""
+    came = []
+    began = time.monotonic()
+    for i in range(0, len(samples) - 319, 320):
+        p.text(json.dumps(message(samples[i:i + 320].tobytes(), i // 320 + 1)))
+        came += messages_of(p, began + (i / 320 + 1) * 0.02 - time.monotonic())
+    return came
+
+
+def doubled(slow):
+    """8 to 16 kHz: between two samples lies what a band of 4 kHz has there."""
+    taps = [math.sin(math.pi * (k + 0.5)) / (math.pi * (k + 0.5)) *
+            (0.5 + 0.5 * math.cos(math.pi * (k + 0.5) / 12)) for k in range(-12, 12)]
+    padded = [0] * 12 + list(slow) + [0] * 12
+    fast = array.array("h")
+    for i, sample in enumerate(slow):
+        between = sum(t * x for t, x in zip(taps, padded[i + 1:i + 25]))
+        fast.extend((sample, max(-32768, min(32767, round(between)))))
+    return fast
+
+
+def without_browser(r, server, name, path, hello, message, played, told):
+    """One sentence and its answer."""
+    _, (slow,) = wav.read(sentence("what are your opening hours", noise_db=100)[0])
+    quiet = array.array("h", bytes(2 * 16000))
+    samples = quiet + doubled(slow) + quiet * 4
+    p = peer.Peer(server.media_port)
+    if not r.check(p.open(path) and p.text(json.dumps(hello)), f"{name}: not let in"):
+        return
+    came = list(messages_of(p, 2.5)) + speak(p, samples, message)
+    p.text(json.dumps({"event": "stop", "type": "stop"}))
+    texts = [json.loads(data) for op, data in came if op == 1]
+    sound = b"".join(base64.b64decode(played(t)) for t in texts if played(t))
+    words = [told(t) for t in texts if told(t)]
+    r.check(any("opening hours" in w for w in words), f"{name}: told {words}")
+    loud = sum(abs(x) > 1000 for x in array.array("h", sound))
+    r.check(len(sound) > 3 * 32000 and loud > 8000, f"{name}: {len(sound)} bytes, {loud} loud")
+    p.close()
+
+
+def both_protocols(r, folder):
+    place = os.path.join(folder, "protocols")
+    os.makedirs(place)
+    with Server(place, agent=short_agent(place)) as server:
+        server.start()
+
+        def token():
+            return server.post("/media-tokens", {"agent": "clinic"})["token"]
+
+        def encoded(pcm):
+            return base64.b64encode(pcm).decode()
+        without_browser(
+            r, server, "browser", "/media/clinic", {"type": "auth", "token": token()},
+            lambda pcm, n: {"type": "audio", "sequence": n, "timestamp": n * 20,
+                            "format": "pcm_16k", "data": encoded(pcm)},
+            lambda t: t["type"] == "audio" and t["data"],
+            lambda t: t["type"] == "transcript" and t["role"] == "user" and t["text"])
+        without_browser(
+            r, server, "voiceera", f"/browser/agent/clinic/{token()}",
+            {"event": "start", "start": {"callSid": "c1", "streamSid": "s1"}},
+            lambda pcm, _: {"event": "media", "media": {
+                "contentType": "audio/x-l16", "sampleRate": 16000, "payload": encoded(pcm)}},
+            lambda t: t["event"] == "playAudio" and t["streamId"] == "s1" and t["media"]["payload"],
+            lambda t: t["event"] == "transcript" and t["role"] == "user" and t["content"])
+        r.check(server.stop() == 0, "the server did not end in order")
+
+
 # ---- who comes in
 
 def auth(token=None):
@@ -365,7 +459,6 @@ def tokens(r, server):
     server.said("call ends", 5)
     refused("/media/clinic", auth(token), "a used token was not refused")
     try:
-        import urllib.request
         urllib.request.urlopen(urllib.request.Request(
             server.api + "/media-tokens", b'{"agent":"clinic"}', {"Origin": "http://elsewhere"}))
         r.check(False, "a page of another site was given a token")
@@ -413,6 +506,7 @@ def main():
             with Server(folder, {"log": {"level": "debug"}}) as server:
                 server.start()
                 tokens(r, server)
+                both_protocols(r, folder)
                 conversation(r, server, folder, o.shots, not o.relaxed)
                 troubles(r, server, folder, o.shots)
     r.finish()
