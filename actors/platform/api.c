@@ -76,6 +76,7 @@ static bool is_foreign(struct api *api, const struct http_ask *ask)
 static void dispatch(struct api *api, const struct http_ask *ask)
 {
     if (is_foreign(api, ask)) {
+        metrics_add(METRIC_HTTP_FOREIGN, 1);
         answer_fail(api, ask->id, 403, "foreign_origin", "a page of another site may not ask this",
                     NULL);
         return;
