@@ -617,6 +617,8 @@ static void on_timer(struct call *c, uint32_t tag)
         on_late(c);
     else if (tag == LAST_TAG)
         actor_stop_self(&c->actor, REASON(0, c->last));
+    else if (tag == STORE_TAG)
+        call_not_stored(c);
     else
         actor_stop_self(&c->actor, REASON(0, "the call reached its maximum duration"));
 }

@@ -1,15 +1,30 @@
 #include "actors/call/engine.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "actors/text.h"
 #include "base/metrics.h"
 
+/* What few plug-ins need, for instance those that gather a whole utterance. */
+static void *state_new(size_t bytes)
+{
+    return calloc(1, bytes);
+}
+
+static void state_free(struct engine *e)
+{
+    if (e->state != e->small)
+        free(e->state);
+    e->state = NULL;
+}
+
 static struct intents *scratch_intents(const struct engine *e)
 {
-    _Static_assert(sizeof(struct intents) <= SCRATCH_TEXT, "intents fit into their scratch");
-    return (struct intents *)(uintptr_t)(shard_scratch(e->actor->shard).at + SCRATCH_INTENTS);
+    assert(shard_large_scratch(e->actor->shard).len >= sizeof(struct intents));
+    return (struct intents *)(uintptr_t)shard_large_scratch(e->actor->shard).at;
 }
 
 static void fail(struct engine *e, uint32_t epoch, int err, const char *what)
@@ -73,7 +88,7 @@ void engine_input(struct engine *e, struct provider_input *input)
 {
     struct intents *out = scratch_intents(e);
 
-    if (e->stopped)
+    if (e->stopped || !e->state)
         return;
     input->config = e->config;
     e->input = input->kind;
@@ -106,6 +121,9 @@ int engine_start(struct engine *e, struct actor *a, uint32_t agent, enum provide
     e->ops = bundle->ops[kind];
     e->config = &bundle->config[kind];
     e->on_event = on_event;
+    e->state = e->ops->state_bytes <= sizeof(e->small) ? e->small : state_new(e->ops->state_bytes);
+    if (!e->state)
+        return -ENOMEM;
     if (e->ops->job_run) {
         int err = lane_open(a, LANE_SPEECH, PROGRAM_PROVIDER, &args, sizeof(args), &e->session);
         if (err)
@@ -163,6 +181,7 @@ void engine_stop(struct engine *e)
         return;
     engine_command(e, INPUT_STOP, 0, SLICE_NONE);
     e->stopped = true;
+    state_free(e);
     actor_timer_cancel(e->actor, &e->timer);
     lane_close(e->actor, &e->session);
 }

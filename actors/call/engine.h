@@ -8,10 +8,8 @@
 #include "actors/messages.h"
 #include "actors/world.h"
 
-#define ENGINE_STATE_BYTES                                                                         \
-    6144 /* a plug-in that needs more is refused when its agent is loaded                          \
-          */
-#define ENGINE_TIMER_TAG 0xE0u
+#define ENGINE_STATE_BYTES 6144 /* of a plug-in; one that needs more has it from the heap */
+#define ENGINE_TIMER_TAG   0xE0u
 
 struct engine;
 
@@ -28,10 +26,11 @@ struct engine {
     uint32_t jobs;                  /* sent and not done */
     enum provider_input_kind input; /* the one being carried out */
     bool stopped;
-    uint8_t state[ENGINE_STATE_BYTES] __attribute__((aligned(16)));
+    void *state; /* `small`, or memory taken at the start and given back at the stop */
+    uint8_t small[ENGINE_STATE_BYTES] __attribute__((aligned(16)));
 };
 
-/* 0 or -errno: no lane session to be had. */
+/* 0 or -errno: no lane session, or no memory, to be had. */
 MUST_USE int engine_start(struct engine *e, struct actor *a, uint32_t agent,
                           enum provider_kind kind, engine_event *on_event);
 /* Everything a plug-in is fed goes through here. */

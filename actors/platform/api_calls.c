@@ -27,23 +27,15 @@ static bool is_any(const struct address *a)
     return memcmp(a->ip, any.ip, sizeof(a->ip)) == 0;
 }
 
-/* The public one with its scheme made WebSocket's; or our own address, which is the host's that was
- * asked when it stands for every address. */
-void media_base(const struct api *api, const struct http_ask *ask, char *out, size_t out_bytes)
+void api_media_base(const struct api *api, const struct http_ask *ask, char *out, size_t out_bytes)
 {
     const struct world *world = api_world(api)->world;
-    const char *public = world->config->public_url;
     struct slice host = http_host_name(ask->host);
-    char text[ADDRESS_TEXT_BYTES];
 
-    if (strncmp(public, "https://", 8) == 0)
-        snprintf(out, out_bytes, "wss://%s", public + 8);
-    else if (strncmp(public, "http://", 7) == 0)
-        snprintf(out, out_bytes, "ws://%s", public + 7);
-    else if (is_any(&world->media_address) && is_host(host))
+    if (!world->config->public_url[0] && is_any(&world->media_address) && is_host(host))
         snprintf(out, out_bytes, "ws://%.*s:%u", SLICE_ARG(host), world->media_address.port);
     else
-        snprintf(out, out_bytes, "ws://%s", address_text(&world->media_address, text));
+        media_base(world, out, out_bytes);
 }
 
 /* The body as JSON; false when it is none, which was answered then. */
@@ -90,12 +82,12 @@ static void mint(struct api *api, const struct http_ask *ask, const struct agent
     struct builder b;
 
     if (token_nonce(nonce) ||
-        token_mint(api_world(api)->token_key, agent->id, shard_wall_ms(api->actor.shard), nonce,
-                   token, sizeof(token))) {
+        token_mint(api_world(api)->world->token_key, agent->id, shard_wall_ms(api->actor.shard),
+                   nonce, token, sizeof(token))) {
         answer_fail(api, ask->id, 500, "internal", "the token could not be made", NULL);
         return;
     }
-    media_base(api, ask, base, sizeof(base));
+    api_media_base(api, ask, base, sizeof(base));
     snprintf(url, sizeof(url), "%s/media/%s/%s", base, agent->id, token);
     struct jsonw w = answer_begin(api, &b);
     jsonw_begin(&w);

@@ -22,7 +22,7 @@ static void page_headers(const struct api *api, const struct http_ask *ask, char
     char media[URL_BYTES];
     struct slice rest;
 
-    media_base(api, ask, media, sizeof(media));
+    api_media_base(api, ask, media, sizeof(media));
     struct slice scheme = slice_cut(slice_str(media), '/', &rest);
     struct slice host = slice_cut(slice_of(rest.at + 1, rest.len ? rest.len - 1 : 0), '/', &rest);
     snprintf(out, HEADERS_BYTES,

@@ -126,8 +126,9 @@ void on_call_hang_up(struct api *api, const struct http_ask *ask);
 void on_hung_up(struct api *api, const struct call_placed_msg *m);
 void on_log(struct api *api, const struct http_ask *ask);
 void on_logs(struct api *api, const struct http_ask *ask);
-/* Where media WebSockets are reached by whoever sent this request: "ws://127.0.0.1:7860". */
-void media_base(const struct api *api, const struct http_ask *ask, char *out, size_t out_bytes);
+/* Where media WebSockets are reached by whoever sent this request: as media_base(), but where they
+ * are on every address, the host that was asked. */
+void api_media_base(const struct api *api, const struct http_ask *ask, char *out, size_t out_bytes);
 void read_logs(struct api *api, const struct http_ask *ask, enum store_job job, struct slice bytes);
 void on_emit(struct api *api, const struct msg *m);
 void on_lane_done(struct api *api, const struct lane_msg *done);
