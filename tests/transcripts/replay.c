@@ -226,7 +226,9 @@ static void wait_ms(struct player *p, int64_t ms)
 {
     int64_t until_ns = p->now_ns + MS(ms);
 
-    for (p->timers = 0; p->ops->deadline && p->timers <= TIMERS_MAX; p->timers++) {
+    if (!p->ops->deadline || p->referee.stopped)
+        return;
+    for (p->timers = 0; p->timers <= TIMERS_MAX; p->timers++) {
         int64_t due_ns = p->ops->deadline(p->state);
         if (due_ns > until_ns)
             break;
@@ -460,7 +462,7 @@ static int world_step(struct player *p, const struct step *s)
 {
     bool bytes = s->kind == STEP_BODY || s->kind == STEP_TEXT || s->kind == STEP_BINARY;
 
-    if (p->cut)
+    if (p->cut || p->referee.stopped)
         return 0;
     if (!fits(p, s->kind)) {
         if (p->setup->mode == REPLAY_FREE || p->setup->mode == REPLAY_CUT || s->kind == STEP_END ||
