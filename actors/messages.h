@@ -15,7 +15,12 @@
     MESSAGE(AGENT_RELEASED, agent_offer_msg) /* switchboard -> control: no call here uses it */    \
     MESSAGE(ADMIT, admit_msg)       /* door, leg -> switchboard: may this one in? frame: token */  \
     MESSAGE(ADMITTED, admitted_msg) /* switchboard -> asker */                                     \
-    MESSAGE(LEG_SOCKET, leg_socket_msg)   /* door -> leg: yours; frame: what was read beyond */    \
+    MESSAGE(LEG_SOCKET, leg_socket_msg) /* door -> leg: yours; frame: what was read beyond */      \
+    MESSAGE(ANSWERING_SOCKET, leg_socket_msg) /* door -> answering: yours; frame: what was read */ \
+    MESSAGE(ANSWER_ASK, answer_ask_msg)       /* answering -> switchboard: whose is this call? */  \
+    MESSAGE(ANSWER_FOUND, answer_found_msg)   /* switchboard -> answering */                       \
+    MESSAGE(CARRIER_TOLD, cookie_msg) /* answering -> switchboard: keep this; frame: the event */  \
+    MESSAGE(CARRIER_KEPT, admitted_msg)   /* switchboard -> answering: err, or it is stored */     \
     MESSAGE(LEG_ARRIVED, leg_arrived_msg) /* leg -> switchboard: it said who it is; frame: JSON */ \
     MESSAGE(CALL_PLACE, call_place_msg)   /* control -> switchboard: a leg to a static RTP peer */ \
     MESSAGE(CALL_PLACED, call_placed_msg) /* call -> asker */                                      \
@@ -26,6 +31,7 @@
     MESSAGE(TREE, tree_msg)     /* switchboard -> asker; frame: JSON */                            \
     /* ---- leg ---- */                                                                            \
     MESSAGE(LEG_PEERS, leg_peers_msg)     /* call -> leg: where audio goes from now on */          \
+    MESSAGE(LEG_LISTEN, leg_listen_msg)   /* stt -> leg: AUDIO is wanted from now on, or not */    \
     MESSAGE(LEG_UP, leg_up_msg)           /* leg -> call: media flows */                           \
     MESSAGE(LEG_SPEECH, leg_speech_msg)   /* leg -> call: VAD has changed its mind */              \
     MESSAGE(LEG_KEY, leg_key_msg)         /* leg -> call: a digit was pressed */                   \
@@ -83,7 +89,7 @@ enum call_role { ROLE_LEG = 1, ROLE_STT, ROLE_LLM, ROLE_TTS, ROLE_RECORDER, ROLE
 struct engine_start_msg { /* stt, llm, tts */
     uint32_t agent;
     uint32_t leg_rate_hz; /* tts */
-    struct actor_id leg;  /* tts */
+    struct actor_id leg;  /* stt, tts */
 };
 
 struct door_start_msg {
@@ -146,6 +152,20 @@ struct admitted_msg {
     uint32_t agent;
 };
 
+struct answer_ask_msg {
+    char agent[AGENT_NAME_BYTES]; /* as the request names it, or "": by number */
+    char number[28];              /* that was called */
+};
+
+struct answer_found_msg {
+    int32_t err; /* 0, or ENOENT: no such agent or number, EBUSY: full or draining */
+    char agent[AGENT_NAME_BYTES];
+};
+
+struct cookie_msg {
+    uint32_t cookie;
+};
+
 struct leg_arrived_msg {
     uint32_t agent;
     uint32_t rate_hz;
@@ -191,6 +211,10 @@ struct leg_peers_msg {
     struct actor_id recorder;
     uint32_t agent;
     uint32_t listen_rate_hz; /* of AUDIO */
+};
+
+struct leg_listen_msg {
+    bool on; /* and what the caller said in the moment before */
 };
 
 struct leg_up_msg {

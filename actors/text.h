@@ -21,6 +21,9 @@ frame_ref text_frame(struct actor *a, struct slice text);
 /* At most `max` bytes of it, cut at a character. */
 struct slice text_cut(struct slice text, size_t max);
 
+/* The base of media URLs: the public one with its scheme made WebSocket's, or our own address. */
+void media_base(const struct world *world, char *out, size_t out_bytes);
+
 /* "6740a1b2-1f03-03-00002a": generation, process, shard and number of a call, CALL_ID_BYTES. */
 void call_id_make(const struct world *world, uint32_t shard, uint32_t number, char *out);
 /* False unless it is the id of a call that this process may have, exactly as it was made. */

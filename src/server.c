@@ -412,11 +412,8 @@ static int start_all(struct server *s, char *why, size_t why_bytes)
 /* The control thread is this one: its port is tried before the others start. */
 static int make_control(struct server *s, char *why, size_t why_bytes)
 {
-    struct control_host_setup setup = {.world = &s->world,
-                                       .agents = s->agents,
-                                       .mesh = s->mesh,
-                                       .lanes = &s->lanes,
-                                       .token_key = &s->token_key};
+    struct control_host_setup setup = {
+        .world = &s->world, .agents = s->agents, .mesh = s->mesh, .lanes = &s->lanes};
 
     return control_host_new(&setup, &s->control, why, why_bytes);
 }
@@ -498,6 +495,7 @@ int server_run(const struct server_setup *setup, char *why, size_t why_bytes)
     if (!err)
         err = token_key_load(s->data_dir, &s->token_key, why, why_bytes);
     if (!err) {
+        s->world.token_key = &s->token_key;
         store_program_setup(setup->config->store, s->data_dir, &s->token_key);
         make_mesh(s);
         err = make_control(s, why, why_bytes);

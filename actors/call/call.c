@@ -586,6 +586,8 @@ static void on_timer(struct call *c, uint32_t tag)
         on_keys_complete(c);
     else if (tag == LATE_TAG)
         on_late(c);
+    else if (tag == STORE_TAG)
+        call_not_stored(c);
     else
         actor_stop_self(&c->actor, REASON(0, "the call reached its maximum duration"));
 }

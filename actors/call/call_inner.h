@@ -9,6 +9,8 @@
 #include "actors/world.h"
 
 #define UNDERSTOOD_BYTES 512
+#define STORE_NS         SECONDS(60) /* a store slower than this leaves the log to the next start */
+#define STORE_TAG        5u          /* the others are call.c's */
 
 enum phase { CONNECTING, TALKING, ENDING, STORING };
 
@@ -21,7 +23,7 @@ struct call {
     const struct bundle *bundle;
     struct actor_id leg, stt, llm, tts, recorder;
     struct turn turn;
-    struct actor_timer turn_timer, keys_timer, limit_timer, late_timer;
+    struct actor_timer turn_timer, keys_timer, limit_timer, late_timer, store_timer;
     int64_t start_wall_ms;
     uint32_t generation; /* of the playout: one more with each flush */
     uint32_t utterance;  /* epoch the recogniser was last told */
@@ -62,5 +64,7 @@ void call_start(struct call *c, const struct msg *m);
 void call_stop(struct call *c);
 void call_child_ended(struct call *c, const struct child_ended_msg *m);
 void call_stored(struct call *c, const struct lane_msg *done);
+/* STORE_TAG: the store has not answered. */
+void call_not_stored(struct call *c);
 
 #endif

@@ -187,6 +187,8 @@ static void arrived(struct leg_websocket *l)
     jsonw_put_cstr(&w, "stream_id", l->who.stream_id);
     jsonw_put_cstr(&w, "carrier_call_id", l->who.call_id);
     jsonw_put_cstr(&w, "account", l->who.account);
+    jsonw_put_cstr(&w, "from", l->who.from);
+    jsonw_put_cstr(&w, "to", l->who.to);
     jsonw_end(&w);
     snprintf(body.protocol, sizeof(body.protocol), "%s", l->carrier.ops->name);
     actor_send_body(&l->actor, l->actor.parent->id, LEG_ARRIVED, IF_FULL_STOP,
@@ -248,7 +250,8 @@ static void on_media(struct leg_websocket *l, struct slice audio)
         memcpy(pcm, audio.at, n * sizeof(int16_t));
         break;
     }
-    leg_hear(&l->leg, pcm, n, shard_now(l->actor.shard));
+    leg_hear(&l->leg, pcm, l->who.encoding == CARRIER_L16 ? NULL : audio.at, n,
+             shard_now(l->actor.shard));
 }
 
 static void on_mark(struct leg_websocket *l, const char *name)
@@ -393,11 +396,16 @@ static void take_socket(struct leg_websocket *l, const struct msg *m)
 
 static void go_live(struct leg_websocket *l, const struct msg *m)
 {
+    static const enum recent_law laws[] = {
+        [CARRIER_MULAW8] = RECENT_MULAW, [CARRIER_ALAW8] = RECENT_ALAW, [CARRIER_L16] = RECENT_PCM};
     const struct carrier_ops *ops = l->carrier.ops;
+    struct leg_format format = {.rate_hz = l->who.rate_hz,
+                                .law = laws[l->who.encoding],
+                                .lead_ms = ops->lead_ms,
+                                .marks = ops->mark != NULL};
 
     leg_enter(l, LIVE);
-    leg_init(&l->leg, &l->actor, ops->mark ? &sending : &sending_unmarked, l->who.rate_hz,
-             ops->lead_ms, ops->mark != NULL, false);
+    leg_init(&l->leg, &l->actor, ops->mark ? &sending : &sending_unmarked, &format);
     leg_handle(&l->leg, m);
     actor_timer_set(&l->actor, &l->deadline, PING_TAG, shard_now(l->actor.shard) + PING_NS);
 }

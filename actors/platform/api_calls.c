@@ -9,21 +9,6 @@
 
 /* ---- POST /media-tokens ---- */
 
-/* The base of media URLs: the public one with its scheme made WebSocket's, or our own address. */
-static void media_base(const struct api *api, char *out, size_t out_bytes)
-{
-    const struct world *world = api_world(api)->world;
-    const char *public = world->config->public_url;
-    char text[ADDRESS_TEXT_BYTES];
-
-    if (strncmp(public, "https://", 8) == 0)
-        snprintf(out, out_bytes, "wss://%s", public + 8);
-    else if (strncmp(public, "http://", 7) == 0)
-        snprintf(out, out_bytes, "ws://%s", public + 7);
-    else
-        snprintf(out, out_bytes, "ws://%s", address_text(&world->media_address, text));
-}
-
 /* The body as JSON; false when it is none, which was answered then. */
 static bool body_read(struct api *api, const struct http_ask *ask, struct json_doc *doc)
 {
@@ -68,12 +53,12 @@ static void mint(struct api *api, const struct http_ask *ask, const struct agent
     struct builder b;
 
     if (token_nonce(nonce) ||
-        token_mint(api_world(api)->token_key, agent->id, shard_wall_ms(api->actor.shard), nonce,
-                   token, sizeof(token))) {
+        token_mint(api_world(api)->world->token_key, agent->id, shard_wall_ms(api->actor.shard),
+                   nonce, token, sizeof(token))) {
         answer_fail(api, ask->id, 500, "internal", "the token could not be made", NULL);
         return;
     }
-    media_base(api, base, sizeof(base));
+    media_base(api_world(api)->world, base, sizeof(base));
     snprintf(url, sizeof(url), "%s/media/%s/%s", base, agent->id, token);
     struct jsonw w = answer_begin(api, &b);
     jsonw_begin(&w);

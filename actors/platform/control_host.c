@@ -117,8 +117,7 @@ int control_host_new(const struct control_host_setup *setup, struct control_host
     *out = NULL;
     if (!host)
         abort();
-    host->world = (struct control_world){
-        .world = setup->world, .agents = setup->agents, .token_key = setup->token_key};
+    host->world = (struct control_world){.world = setup->world, .agents = setup->agents};
     const struct control_setup control = {.on_signal = on_signal, .context = host};
     err = control_new(&control, &host->control);
     if (!err)

@@ -1,7 +1,8 @@
 /* Many callers on one thread: their sockets, their pacing and what they measured. A caller is light
  * on purpose, a few hundred bytes and no buffer but a Twilio one's, so that thousands fit beside
- * the server under test. The loop sleeps to multiples of a quantum, sends what is due, takes what
- * has come, and so wakes far less often than once per packet. Sockets, clock and memory at boot
+ * the server under test. The loop sleeps to multiples of a quantum, sends what is due, from time to
+ * time takes what has come (the kernel notes when), and so wakes far less often than once per
+ * packet. Sockets, clock and memory at boot
  * only; the program's only thread.
  *
  *   IDLE ─▶ ASKING (POST /calls, or the upgrade) ─▶ LIVE ─▶ OVER
@@ -14,6 +15,7 @@
 #include "bench/load/histogram.h"
 #include "bench/load/options.h"
 #include "bench/load/process.h"
+#include "bench/load/trunk.h"
 #include "media/rtp.h"
 #include "net/http_head.h"
 #include "net/websocket.h"
@@ -39,35 +41,37 @@ struct load_mark {
 
 /* What only a Twilio call, or a call being set up, needs. */
 struct load_stream {
-    struct ws ws;
-    struct twilio_caller twilio;
-    struct rand rand;
-    char stream_id[LOAD_ID_BYTES], call_id[LOAD_ID_BYTES], key[WS_KEY_CHARS + 1];
-    uint8_t message[LOAD_MESSAGE_BYTES]; /* also the HTTP answer while asking */
-    size_t answer_len;
-    uint8_t unsent[LOAD_UNSENT_BYTES];
-    size_t unsent_len;
-    struct load_mark marks[LOAD_MARKS_MAX];
+    size_t unsent_len, answer_len;
     uint32_t mark_first, mark_count;
     int64_t played_ns;   /* when what was received will have been played */
     int64_t position_ms; /* of the voice being received */
+    struct rand rand;
+    struct twilio_caller twilio;
+    char stream_id[LOAD_ID_BYTES], call_id[LOAD_ID_BYTES], key[WS_KEY_CHARS + 1];
+    struct ws ws;
+    struct load_mark marks[LOAD_MARKS_MAX];
+    uint8_t message[LOAD_MESSAGE_BYTES]; /* also the HTTP answer while asking */
+    uint8_t unsent[LOAD_UNSENT_BYTES];
 };
 
 struct load_echo {
     int64_t sent_ns[LOAD_ECHO_RING];
-    const uint8_t *said[LOAD_ECHO_RING];
+    const uint8_t *said[LOAD_ECHO_RING]; /* NULL: it has come back */
+    bool matched;                        /* relay: skew is known */
+    uint16_t skew;                       /* what the relay adds to our numbers */
 };
 
 struct load_call {
     enum load_state state;
     uint32_t index;
-    int fd;     /* the media socket */
+    int fd;     /* twilio: the media socket */
     int ask_fd; /* of POST /calls; -1 when none */
     int64_t asked_ns;
     uint64_t frame; /* of the next one sent */
     struct talk talk;
     struct listen listen;
-    int64_t spoke_ns; /* when the last packet with voice in it left; 0: no reply is owed */
+    int64_t spoke_ns;      /* when the last packet with voice in it left; 0: no reply is owed */
+    union trunk_peer peer; /* rtp and echoes: where our packets go */
     struct rtp_send out;
     bool heard; /* one packet came: seq, stamp and media_ms are known */
     uint16_t seq;
@@ -93,6 +97,7 @@ struct load_window {
     struct histogram echo;      /* echo: there and back */
     struct process_sample before, after;
     bool has_process;
+    uint64_t lost; /* arrivals that our own sockets had no room for */
     int64_t own_ns;
 };
 
@@ -111,8 +116,11 @@ struct load {
     int64_t *phase_ns;
     uint32_t call_count; /* of the largest step */
     uint32_t begun, asking, live, failed, dropped;
-    int epoll;
+    int epoll; /* of TCP */
+    struct trunk trunk;
+    int64_t receive_ns; /* when arrivals are looked at next; the kernel has noted their times */
     int64_t now_ns, wall_offset_ns; /* wall clock minus now */
+    int64_t heard_ns;               /* twilio: when the kernel got what is being read */
     int64_t cycle_ns;               /* when this period began */
     uint32_t position;              /* next in order */
     bool stop;                      /* asked to by a signal */
@@ -131,6 +139,18 @@ struct load {
 /* Runs everything. 0, or -errno when it cannot. */
 MUST_USE int load_run(struct load *l, const struct load_options *options);
 void load_fini(struct load *l);
+/* Packets due within this leave together, unless the options say otherwise the more, the more
+ * callers there are: a wake costs as much as some packets. */
+int64_t load_quantum_us(const struct load *l);
+
+/* Asks for the lines of memory that a caller's next packet needs. */
+static inline void call_prefetch(const struct load_call *c)
+{
+    __builtin_prefetch(c, 1);
+    __builtin_prefetch((const uint8_t *)c + 64, 1);
+    __builtin_prefetch((const uint8_t *)c + 128, 1);
+    __builtin_prefetch((const uint8_t *)c + 192, 1);
+}
 
 /* ---- one caller (load_call.c) ---- */
 void call_begin(struct load *l, struct load_call *c);
@@ -151,13 +171,16 @@ const uint8_t *call_say(struct load *l, struct load_call *c);
 void call_slot(struct load *l, struct load_call *c, int64_t position_ms, int64_t at_ns);
 int call_watch(struct load *l, struct load_call *c, int fd);
 
-/* ---- its wires (load_rtp.c, load_twilio.c) ---- */
+/* ---- its wires (load_rtp.c, load_echo.c, load_twilio.c) ---- */
 void rtp_begin(struct load *l, struct load_call *c);
 void rtp_send_frame(struct load *l, struct load_call *c);
-void rtp_take(struct load *l, struct load_call *c);
+void rtp_take(struct load *l, struct load_call *c, struct slice packet, int64_t at_ns);
 void rtp_bye(struct load *l, struct load_call *c);
 /* The answer to POST /calls. */
 void rtp_answer(struct load *l, struct load_call *c);
+void echo_begin(struct load *l, struct load_call *c);
+void echo_send_frame(struct load *l, struct load_call *c);
+void echo_take(struct load *l, struct load_call *c, struct slice packet, int64_t at_ns);
 void twilio_begin(struct load *l, struct load_call *c);
 void twilio_send_frame(struct load *l, struct load_call *c);
 void twilio_take(struct load *l, struct load_call *c);

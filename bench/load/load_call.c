@@ -12,9 +12,6 @@ int call_watch(struct load *l, struct load_call *c, int fd)
 {
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
 
-    /* Datagrams: level-triggered, so that one packet per call is taken in turn. */
-    if (fd == c->fd && l->options->via != LOAD_TWILIO)
-        e.events = EPOLLIN;
     return epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
@@ -47,6 +44,8 @@ void call_end(struct load *l, struct load_call *c, const char *what)
     } else if (c->state == LOAD_LIVE) {
         l->live--;
         l->dropped += what != NULL;
+        if (l->options->via != LOAD_TWILIO)
+            trunk_release(&l->trunk, c->index, &c->peer);
     }
     if (what && !c->what)
         c->what = what;
@@ -62,8 +61,10 @@ void call_begin(struct load *l, struct load_call *c)
     l->asking++;
     if (l->options->via == LOAD_TWILIO)
         twilio_begin(l, c);
-    else
+    else if (l->options->via == LOAD_RTP)
         rtp_begin(l, c);
+    else
+        echo_begin(l, c);
 }
 
 void call_live(struct load *l, struct load_call *c)
@@ -75,7 +76,7 @@ void call_live(struct load *l, struct load_call *c)
     listen_init(&c->listen, l->options->expect, l->options->via == LOAD_TWILIO);
     talk_init(&c->talk, &l->options->talk,
               (l->options->seed << 20) + c->index * UINT64_C(0x9E3779B97F4A7C15),
-              l->options->via != LOAD_ECHO, l->now_ns);
+              l->options->via < LOAD_ECHO, l->now_ns);
 }
 
 void call_hang_up(struct load *l, struct load_call *c)
@@ -92,8 +93,10 @@ void call_send(struct load *l, struct load_call *c)
     l->window->sent++;
     if (l->options->via == LOAD_TWILIO)
         twilio_send_frame(l, c);
-    else
+    else if (l->options->via == LOAD_RTP)
         rtp_send_frame(l, c);
+    else
+        echo_send_frame(l, c);
     c->frame++;
 }
 
@@ -103,8 +106,6 @@ void call_receive(struct load *l, struct load_call *c)
         rtp_answer(l, c);
     else if (l->options->via == LOAD_TWILIO)
         twilio_take(l, c);
-    else if (c->state == LOAD_LIVE)
-        rtp_take(l, c);
 }
 
 const uint8_t *call_say(struct load *l, struct load_call *c)
@@ -114,7 +115,7 @@ const uint8_t *call_say(struct load *l, struct load_call *c)
     bool speech = talk_frame(&c->talk, &l->options->talk, l->now_ns, &last);
 
     /* an echo answers nothing, and nothing is expected of it */
-    if (c->talk.unanswered != unanswered && l->options->via != LOAD_ECHO) {
+    if (c->talk.unanswered != unanswered && l->options->via < LOAD_ECHO) {
         l->window->unanswered++;
         c->spoke_ns = 0;
         call_fault(l, c, "a turn was not answered");

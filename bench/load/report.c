@@ -110,6 +110,7 @@ static void put_window(struct jsonw *w, const struct load *l, const struct load_
     put_known(w, "server_rss_bytes", v->has_process ? (double)v->after.rss_bytes : -1, 0);
     put_known(w, "rss_bytes_per_call", (double)report_rss_call(l, v), 0);
     put_known(w, "harness_cpu_pct", report_own_pct(v), 2);
+    jsonw_put_int(w, "harness_lost", (int64_t)v->lost);
     put_histogram(w, "response", &v->response);
     put_histogram(w, "lateness", &v->lateness);
     put_histogram(w, "echo", &v->echo);
@@ -138,7 +139,7 @@ static void put_bad_calls(struct jsonw *w, const struct load *l)
 
 void report_json(const struct load *l, struct builder *b)
 {
-    static const char *const vias[] = {"rtp", "twilio", "echo"};
+    static const char *const vias[] = {"rtp", "twilio", "echo", "relay"};
     struct jsonw w;
 
     jsonw_init(&w, b);
@@ -147,7 +148,7 @@ void report_json(const struct load *l, struct builder *b)
     jsonw_put_cstr(&w, "codec", l->options->alaw ? "PCMA" : "PCMU");
     jsonw_put_int(&w, "seed", (int64_t)l->options->seed);
     jsonw_put_int(&w, "script_ms", l->options->script_ms);
-    jsonw_put_int(&w, "quantum_us", l->options->quantum_us);
+    jsonw_put_int(&w, "quantum_us", load_quantum_us(l));
     jsonw_put_int(&w, "calls_begun", l->begun);
     jsonw_put_int(&w, "calls_refused", l->failed);
     jsonw_put_int(&w, "calls_dropped", l->dropped);
@@ -169,12 +170,12 @@ void report_lines(const struct load *l, FILE *out)
 {
     for (uint32_t i = 0; i < l->window_count; i++) {
         const struct load_window *w = &l->windows[i];
-        const struct histogram *h = l->options->via == LOAD_ECHO ? &w->echo : &w->response;
+        const struct histogram *h = l->options->via >= LOAD_ECHO ? &w->echo : &w->response;
         fprintf(out,
                 "%5u calls: cpu %.1f%%, %.2f us/pair, %s p50 %.1f p99 %.1f ms, late or missing "
                 "%.1f of 100k, wrong %llu, broken %llu, unanswered %llu, harness %.1f%%\n",
                 w->live, report_cpu_pct(w), report_us_pair(w),
-                l->options->via == LOAD_ECHO ? "echo" : "response", histogram_us(h, 500) / 1e3,
+                l->options->via >= LOAD_ECHO ? "echo" : "response", histogram_us(h, 500) / 1e3,
                 histogram_us(h, 990) / 1e3, report_late_100k(w), (unsigned long long)w->wrong,
                 (unsigned long long)w->broken, (unsigned long long)w->unanswered,
                 report_own_pct(w));

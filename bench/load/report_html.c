@@ -140,7 +140,7 @@ static void put_plot(struct builder *b)
 
 static const struct histogram *delays(const struct load *l, const struct load_window *w)
 {
-    return l->options->via == LOAD_ECHO ? &w->echo : &w->response;
+    return l->options->via >= LOAD_ECHO ? &w->echo : &w->response;
 }
 
 static void plot_response(const struct load *l, struct builder *b)
@@ -148,7 +148,7 @@ static void plot_response(const struct load *l, struct builder *b)
     static const uint32_t per_mille[] = {500, 900, 990};
     static const char *const names[] = {"p50", "p90", "p99"};
 
-    open_plot(l->options->via == LOAD_ECHO ? "There and back"
+    open_plot(l->options->via >= LOAD_ECHO ? "There and back"
                                            : "Last packet of speech to first packet of the reply, "
                                              "the script's own delays taken off",
               "calls", "ms");

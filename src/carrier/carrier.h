@@ -14,6 +14,8 @@
 #include "base/json.h"
 #include "base/limits.h"
 
+#define CARRIER_NUMBER_BYTES 32
+
 enum carrier_encoding { CARRIER_MULAW8, CARRIER_ALAW8, CARRIER_L16 };
 
 enum carrier_event_kind {
@@ -33,6 +35,8 @@ struct carrier_start {
     char account[CARRIER_ID_BYTES];  /* "" if the dialect has none */
     char agent[NAME_MAX_BYTES + 1];  /* custom parameter "agent" or "agent_id", or "" */
     char token[CARRIER_TOKEN_BYTES]; /* custom parameter "token", or "" */
+    char from[CARRIER_NUMBER_BYTES]; /* custom parameter "from", or "" */
+    char to[CARRIER_NUMBER_BYTES];
     enum carrier_encoding encoding;
     uint32_t rate_hz;
 };

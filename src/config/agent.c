@@ -21,6 +21,8 @@ static const struct schema_field agent_fields[] = {
      .help = "What it says first; empty: it waits for the caller."},
     {"prompt", FIELD_TEXT, AT(prompt), "", NULL, 0, 60000,
      .help = "Who it is and how it behaves, for the language model."},
+    {"phone_numbers", FIELD_TEXTS, AT(phone_numbers), "[]", "^[+]?[0-9]{3,15}$", .most = 64,
+     .help = "Numbers whose calls it answers, where a carrier's request names no agent."},
     {"interaction_mode", FIELD_CHOICE, AT(mode), "conversational",
      "conversational|non_conversational",
      .help = "non_conversational says its greeting and hangs up."},

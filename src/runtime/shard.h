@@ -37,7 +37,8 @@ struct shard_setup {
     void *wake_context;
     uint32_t handles_max;
     uint32_t receive_bytes;
-    void *world; /* what actors reach with shard_world(): configuration, agents, journal */
+    size_t memory_bytes; /* most that actors may take with actor_memory(); 0: 256 MB */
+    void *world;         /* what actors reach with shard_world(): configuration, agents, journal */
 };
 
 struct shard;
@@ -86,6 +87,8 @@ struct shard_load {
     uint64_t slow;     /* handlers over 5 ms */
 };
 struct shard_load shard_load(const struct shard *shard);
+/* What the shard's actors hold: their slots, their blocks, the frames that are out. */
+size_t shard_own_bytes(const struct shard *shard);
 /* Actors of one type in use, and how many may be. */
 uint32_t shard_type_used(const struct shard *shard, const struct actor_type *type);
 /* Visits every live actor, parents before children. */

@@ -261,11 +261,12 @@ static struct shard *shard;
 static struct lane_worker *worker;
 static struct actor *root;
 static char dir[64];
+static bool store_hangs;
 
 static void turn_shard(void)
 {
     shard_turn(shard);
-    while (lane_worker_step(worker))
+    while (!store_hangs && lane_worker_step(worker))
         shard_turn(shard);
 }
 
@@ -320,6 +321,7 @@ static int set_up(void **state)
                                        .interrupt_words = 1}};
     world = (struct world){.config = &config, .agents = {NULL, &bundle}, .shards = 1};
     test_now_ns = SECONDS(1);
+    store_hangs = false;
     snprintf(dir, sizeof(dir), "/tmp/sidetone-call-XXXXXX");
     assert_non_null(mkdtemp(dir));
     assert_int_equal(journal_open(dir, "t", 1, 1 << 18, &world.journal, why, sizeof(why)), 0);
@@ -672,6 +674,46 @@ static void ends_after_its_number_of_turns(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static uint32_t calls_in_journal(void)
+{
+    struct journal_state state;
+
+    journal_shard_state(journal_shard(world.journal, 0), &state);
+    return state.calls;
+}
+
+/* Longer than an actor may take to stop: that is the store's matter, not the call's. */
+static void a_slow_store_is_waited_for(void **state)
+{
+    (void)state;
+    greet();
+    store_hangs = true;
+    actor_stop(shard, root->id, REASON(0, "the test is over"));
+    shard_finish(shard);
+    pass(55000);
+    assert_true(call_lives());
+    assert_null(document);
+    store_hangs = false;
+    pass(20);
+    assert_non_null(document);
+    assert_true(shard_finished(shard));
+    assert_int_equal(calls_in_journal(), 0);
+}
+
+/* Not for ever: then the journal keeps the log for the next start. */
+static void a_store_that_never_answers_is_left(void **state)
+{
+    (void)state;
+    greet();
+    store_hangs = true;
+    actor_stop(shard, root->id, REASON(0, "the test is over"));
+    shard_finish(shard);
+    pass(60100);
+    assert_false(call_lives());
+    assert_true(shard_finished(shard));
+    assert_int_equal(calls_in_journal(), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -687,6 +729,8 @@ int main(void)
         CASE(says_goodbye_and_hangs_up),
         CASE(announces_and_hangs_up),
         CASE(ends_after_its_number_of_turns),
+        CASE(a_slow_store_is_waited_for),
+        CASE(a_store_that_never_answers_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
