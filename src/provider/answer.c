@@ -196,8 +196,8 @@ static void go_idle(struct answer *a, enum answer_phase phase)
     a->due_ns = NEVER_NS;
 }
 
-void answer_fail(struct answer *a, int32_t status, bool fatal, const char *what,
-                 struct intents *out)
+void answer_give_up(struct answer *a, int32_t status, bool fatal, const char *what,
+                    struct intents *out)
 {
     struct provider_intent *event;
 
@@ -218,14 +218,14 @@ void answer_finish(struct answer *a, struct intents *out)
     if (a->phase != ANSWER_STREAMING)
         return;
     if (!calls_are_sound(a)) {
-        answer_fail(a, EPROTO, false, "the model called a tool with arguments that are no JSON",
-                    out);
+        answer_give_up(a, EPROTO, false, "the model called a tool with arguments that are no JSON",
+                       out);
         return;
     }
     piece_flush(a, out);
     bool awaits = calls_go_out(a, out);
     if (!awaits && !a->spoke && !a->hang_up) {
-        answer_fail(a, ENODATA, false, "the model said nothing", out);
+        answer_give_up(a, ENODATA, false, "the model said nothing", out);
         return;
     }
     if (a->hang_up && !awaits)
@@ -266,7 +266,7 @@ static void fail_with(struct answer *a, int32_t status, const struct json_doc *d
 
     snprintf(what, sizeof(what), "%s%s%.*s%s", cloud_says(status), word.len ? " (" : "",
              SLICE_ARG(word), word.len ? ")" : "");
-    answer_fail(a, status, cloud_is_fatal(status) || empty, what, out);
+    answer_give_up(a, status, cloud_is_fatal(status) || empty, what, out);
 }
 
 void answer_stream_error(struct answer *a, const struct json_doc *doc, struct intents *out)
@@ -445,7 +445,7 @@ static void ask(struct answer *a, const struct answer_dialect *dialect,
     a->said_len = a->piece_len = a->error_len = a->call_count = a->arguments_len = 0;
     struct slice body = body_compose(a, dialect, in, out);
     if (body.len == 0) {
-        answer_fail(a, EMSGSIZE, true, "the conversation is larger than a request may be", out);
+        answer_give_up(a, EMSGSIZE, true, "the conversation is larger than a request may be", out);
         return;
     }
     request = intents_add(out, INTENT_REQUEST);
@@ -525,7 +525,7 @@ static void close_round(struct answer *a, const struct answer_dialect *dialect,
     dialect->exchange(a, &b);
     if (b.bad || ++a->rounds > ANSWER_ROUNDS_MAX) {
         a->phase = ANSWER_ASKED;
-        answer_fail(a, E2BIG, false, "the model calls tools without an end", out);
+        answer_give_up(a, E2BIG, false, "the model calls tools without an end", out);
         return;
     }
     a->exchange_len = (uint32_t)b.len;
@@ -602,7 +602,7 @@ static void take_chunk(struct answer *a, const struct answer_dialect *dialect,
     while ((kind = sse_next(&a->sse, &rest, &ev)) == SSE_EVENT)
         take_event(a, dialect, &ev, out);
     if (kind == SSE_TOO_LONG)
-        answer_fail(a, EMSGSIZE, false, "an event of the stream is too long", out);
+        answer_give_up(a, EMSGSIZE, false, "an event of the stream is too long", out);
     piece_flush(a, out);
     if (listens(a) && a->phase == ANSWER_STREAMING)
         a->due_ns = now_ns + l->idle_ns;
@@ -626,8 +626,8 @@ static void take_end(struct answer *a, const struct answer_dialect *dialect,
     if (in->kind == INPUT_END && sse_end(&a->sse, &ev) == SSE_EVENT)
         take_event(a, dialect, &ev, out);
     int32_t status = in->kind == INPUT_CLOSED ? in->status : 0;
-    answer_fail(a, status ? status : EPIPE, cloud_is_fatal(status),
-                a->phase == ANSWER_ASKED ? cloud_says(status) : "the answer broke off", out);
+    answer_give_up(a, status ? status : EPIPE, cloud_is_fatal(status),
+                   a->phase == ANSWER_ASKED ? cloud_says(status) : "the answer broke off", out);
 }
 
 static void take_timer(struct answer *a, int64_t now_ns, struct intents *out)
@@ -635,10 +635,10 @@ static void take_timer(struct answer *a, int64_t now_ns, struct intents *out)
     if (a->due_ns > now_ns)
         return;
     if (listens(a)) {
-        answer_fail(a, ETIMEDOUT, false,
-                    a->phase == ANSWER_ASKED ? "the model did not begin to answer in time"
-                                             : "the model stopped in the middle of its answer",
-                    out);
+        answer_give_up(a, ETIMEDOUT, false,
+                       a->phase == ANSWER_ASKED ? "the model did not begin to answer in time"
+                                                : "the model stopped in the middle of its answer",
+                       out);
         return;
     }
     if (a->open)

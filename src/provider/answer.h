@@ -105,8 +105,8 @@ struct answer_call *answer_call_of(struct answer *a, int64_t key);
 MUST_USE bool answer_arguments(struct answer *a, struct answer_call *call, struct slice more);
 /* The model is done with this turn: its tool calls go out, or the answer is complete. */
 void answer_finish(struct answer *a, struct intents *out);
-void answer_fail(struct answer *a, int32_t status, bool fatal, const char *what,
-                 struct intents *out);
+void answer_give_up(struct answer *a, int32_t status, bool fatal, const char *what,
+                    struct intents *out);
 /* The stream itself says that something is wrong: {"error":{"code":..,"type":..}}. */
 void answer_stream_error(struct answer *a, const struct json_doc *doc, struct intents *out);
 /* "{}" if there are none. */

@@ -30,12 +30,12 @@ static void block_begins(struct answer *a, const struct json_doc *doc, struct in
         return;
     call = answer_call_of(a, block_of(doc));
     if (!call) {
-        answer_fail(a, E2BIG, false, "the model calls more tools than fit", out);
+        answer_give_up(a, E2BIG, false, "the model calls more tools than fit", out);
         return;
     }
     if (json_text_of(doc, "content_block.id", call->id, sizeof(call->id)) ||
         json_text_of(doc, "content_block.name", call->name, sizeof(call->name)))
-        answer_fail(a, EPROTO, false, "the model calls a tool without a name", out);
+        answer_give_up(a, EPROTO, false, "the model calls a tool without a name", out);
 }
 
 static void block_grows(struct answer *a, const struct json_doc *doc, struct intents *out)
@@ -48,7 +48,7 @@ static void block_grows(struct answer *a, const struct json_doc *doc, struct int
         return;
     call = answer_call_of(a, block_of(doc));
     if (!call || !answer_arguments(a, call, json))
-        answer_fail(a, E2BIG, false, "the arguments of a tool are too long", out);
+        answer_give_up(a, E2BIG, false, "the arguments of a tool are too long", out);
 }
 
 /* Events that are not known here may come at any time. */
@@ -57,7 +57,7 @@ static void take_event(struct answer *a, const struct sse_event *ev, struct inte
     struct json_doc doc;
 
     if (json_read(&doc, ev->data, ANSWER_EVENT_BYTES, NULL)) {
-        answer_fail(a, EPROTO, false, "the model's stream is no JSON", out);
+        answer_give_up(a, EPROTO, false, "the model's stream is no JSON", out);
         return;
     }
     if (json_is(&doc, "type", "content_block_start"))

@@ -56,7 +56,7 @@ static void take_fragment(struct answer *a, const struct json_doc *doc, size_t i
     struct slice id = member(doc, i, "id"), name = member(doc, i, "function.name");
 
     if (!call || !answer_arguments(a, call, member(doc, i, "function.arguments"))) {
-        answer_fail(a, E2BIG, false, "the model calls more tools than fit", out);
+        answer_give_up(a, E2BIG, false, "the model calls more tools than fit", out);
         return;
     }
     if (id.len && id.len < sizeof(call->id) && slice_is_utf8(id))
@@ -86,7 +86,7 @@ static void take_event(struct answer *a, const struct sse_event *ev, struct inte
         return;
     }
     if (json_read(&doc, ev->data, ANSWER_EVENT_BYTES, NULL)) {
-        answer_fail(a, EPROTO, false, "the model's stream is no JSON", out);
+        answer_give_up(a, EPROTO, false, "the model's stream is no JSON", out);
         return;
     }
     enum json_kind error = json_kind_of(&doc, "error");
