@@ -38,6 +38,15 @@ static const struct schema_field config_fields[] = {
     {"rtp.bind", FIELD_HOST, AT(rtp_bind), "127.0.0.1", .help = "Address of RTP sockets."},
     {"rtp.ports", FIELD_PORTS, AT(rtp_ports), "10000-19999",
      .help = "UDP ports for RTP, leased one pair per call."},
+    {"network.ca_file", FIELD_PATH, AT(ca_file), "",
+     .help =
+         "Certificates (PEM) that providers' and other servers' own are checked against; empty: "
+         "those of the system."},
+    {"network.proxy", FIELD_TEXT, AT(proxy), "", "^(https?://[^[:space:]]+)?$", 0, 300,
+     .help = "Proxy for HTTP requests, not for WebSockets; empty: none, whatever the environment "
+             "says."},
+    {"network.allow_private", FIELD_BOOL, AT(allow_private), "false",
+     .help = "Whether tools' and webhooks' URLs may lead to this machine and to private networks."},
     {"log.level", FIELD_CHOICE, AT(log_level), "info", "debug|info|warn|error",
      .help = "Least level of the JSON lines on standard output."},
     {"recording.enabled", FIELD_BOOL, AT(recording_enabled), "true",
@@ -162,6 +171,9 @@ void config_restart_keys(const struct config *old, const struct config *next, ch
         {"rtp.ports", old->rtp_ports.first != next->rtp_ports.first ||
                           old->rtp_ports.last != next->rtp_ports.last},
         {"journal.region_mb", old->journal_mb != next->journal_mb},
+        {"network.ca_file", strcmp(old->ca_file, next->ca_file) != 0},
+        {"network.proxy", strcmp(old->proxy, next->proxy) != 0},
+        {"network.allow_private", old->allow_private != next->allow_private},
     };
     struct builder b = builder_of(out, out_bytes - 1);
 

@@ -32,6 +32,9 @@ struct config {
     int recording_format; /* enum config_recording */
     const char *store;    /* URI; "sqlite:" is a file in data_dir */
     int64_t journal_mb;   /* of each shard's region */
+    const char *ca_file;  /* "": the system's certificates */
+    const char *proxy;    /* "": none */
+    bool allow_private;   /* guarded requests may go to private addresses */
     struct yaml_doc *doc; /* owns every text above */
 };
 
