@@ -296,10 +296,10 @@ static void write_many(struct builder *out, size_t i)
 {
     for (size_t n = 0; n < METRICS_LABELS_MAX; n++) {
         bool other = n == METRICS_LABELS_MAX - 1;
-        int64_t value = cell_sum(table[i].cell + n);
-        if (labels_of[n] || (other && value))
+        if (labels_of[n] || other)
             builder_printf(out, PREFIX "%s{%s} %" PRId64 "\n", table[i].family,
-                           other ? "provider=\"other\"" : labels_of[n], value);
+                           other ? "provider=\"other\"" : labels_of[n],
+                           cell_sum(table[i].cell + n));
     }
 }
 
