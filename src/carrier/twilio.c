@@ -46,8 +46,8 @@ static const char *read_parameters(const struct json_doc *doc, struct carrier_st
         return "custom parameter agent_id is unusable";
     if (carrier_text(doc, "start.customParameters.token", start->token, sizeof(start->token)))
         return "custom parameter token is unusable";
-    if (optional(doc, "start.customParameters.from", start->from, sizeof(start->from)) ||
-        optional(doc, "start.customParameters.to", start->to, sizeof(start->to)))
+    if (carrier_text(doc, "start.customParameters.from", start->from, sizeof(start->from)) ||
+        carrier_text(doc, "start.customParameters.to", start->to, sizeof(start->to)))
         return "custom parameter from or to is unusable";
     return NULL;
 }
