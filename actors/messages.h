@@ -260,9 +260,9 @@ struct leg_play_msg {
     uint32_t epoch;
 };
 
-/* One piece of news for whoever watches the call; see struct carrier_view. */
+/* One piece of news for whoever watches the call; see struct carrier_news. */
 struct leg_tell_msg {
-    uint8_t kind;  /* enum carrier_view_kind */
+    uint8_t kind;  /* enum carrier_news_kind */
     uint8_t state; /* enum turn_state */
     bool user;
     bool final;

@@ -20,7 +20,7 @@ static void tell(struct call *c, struct leg_tell_msg *body, struct slice text)
 
 void call_tell_state(struct call *c)
 {
-    struct leg_tell_msg body = {.kind = CARRIER_VIEW_STATE, .state = (uint8_t)c->turn.state};
+    struct leg_tell_msg body = {.kind = CARRIER_NEWS_STATE, .state = (uint8_t)c->turn.state};
 
     tell(c, &body, SLICE_NONE);
 }
@@ -30,7 +30,7 @@ void call_tell_state(struct call *c)
 /* Until it is answered an utterance belongs to the turn to come. */
 void call_tell_hearing(struct call *c, struct slice text)
 {
-    struct leg_tell_msg body = {.kind = CARRIER_VIEW_WORDS, .user = true, .turn = c->cdr.turn + 1};
+    struct leg_tell_msg body = {.kind = CARRIER_NEWS_WORDS, .user = true, .turn = c->cdr.turn + 1};
     uint8_t bytes[TURN_TEXT_BYTES_MAX];
     struct builder b = builder_of(bytes, sizeof(bytes));
 
@@ -47,7 +47,7 @@ void call_tell_hearing(struct call *c, struct slice text)
 
 void call_tell_heard(struct call *c)
 {
-    struct leg_tell_msg body = {.kind = CARRIER_VIEW_WORDS,
+    struct leg_tell_msg body = {.kind = CARRIER_NEWS_WORDS,
                                 .user = true,
                                 .final = true,
                                 .keys = c->by_keys,
@@ -59,7 +59,7 @@ void call_tell_heard(struct call *c)
 void call_tell_noise(struct call *c)
 {
     struct leg_tell_msg body = {
-        .kind = CARRIER_VIEW_WORDS, .user = true, .final = true, .turn = c->cdr.turn + 1};
+        .kind = CARRIER_NEWS_WORDS, .user = true, .final = true, .turn = c->cdr.turn + 1};
 
     tell(c, &body, SLICE_NONE);
 }
@@ -68,7 +68,7 @@ void call_tell_noise(struct call *c)
 
 void call_tell_saying(struct call *c)
 {
-    struct leg_tell_msg body = {.kind = CARRIER_VIEW_WORDS, .turn = c->cdr.turn};
+    struct leg_tell_msg body = {.kind = CARRIER_NEWS_WORDS, .turn = c->cdr.turn};
 
     tell(c, &body, reply_text(&c->reply));
 }
@@ -76,7 +76,7 @@ void call_tell_saying(struct call *c)
 void call_tell_said(struct call *c, struct slice text, bool cut)
 {
     struct leg_tell_msg body = {
-        .kind = CARRIER_VIEW_WORDS, .final = true, .cut = cut, .turn = c->cdr.turn};
+        .kind = CARRIER_NEWS_WORDS, .final = true, .cut = cut, .turn = c->cdr.turn};
 
     tell(c, &body, text);
 }
@@ -92,7 +92,7 @@ void call_tell_latency(struct call *c)
 {
     const struct record_turn *l = &c->cdr.ledger;
     struct leg_tell_msg body = {
-        .kind = CARRIER_VIEW_LATENCY,
+        .kind = CARRIER_NEWS_LATENCY,
         .turn = c->cdr.turn,
         .barge_in = l->barge_in,
         .keys = l->keys,

@@ -182,7 +182,7 @@ static void send_ready(struct leg_websocket *l)
 static void send_news(struct leg_websocket *l, const struct msg *m)
 {
     const struct leg_tell_msg *body = msg_body(m, leg_tell_msg);
-    struct carrier_view news = {.kind = body->kind,
+    struct carrier_news news = {.kind = body->kind,
                                 .turn = body->turn,
                                 .state = turn_state_name(body->state),
                                 .user = body->user,

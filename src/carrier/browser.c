@@ -234,7 +234,7 @@ static void ready(struct carrier *c, const char *call_id, struct builder *out)
     jsonw_end(&w);
 }
 
-static void tell_words(struct jsonw *w, const struct carrier_view *news)
+static void tell_words(struct jsonw *w, const struct carrier_news *news)
 {
     jsonw_put_int(w, "turn", news->turn);
     jsonw_put_cstr(w, "role", news->user ? "user" : "assistant");
@@ -247,7 +247,7 @@ static void tell_words(struct jsonw *w, const struct carrier_view *news)
 }
 
 /* Named as in the call's log, so that the two can be laid side by side. */
-static void tell_latency(struct jsonw *w, const struct carrier_view *news)
+static void tell_latency(struct jsonw *w, const struct carrier_news *news)
 {
     static const char *const names[CARRIER_INSTANTS] = {"last_voiced_ms", "decided_ms",
                                                         "stt_final_ms",   "first_token_ms",
@@ -265,21 +265,21 @@ static void tell_latency(struct jsonw *w, const struct carrier_view *news)
     }
 }
 
-static void tell(const struct carrier *c, const struct carrier_view *news, struct builder *out)
+static void tell(const struct carrier *c, const struct carrier_news *news, struct builder *out)
 {
     struct jsonw w;
 
     (void)c;
     switch (news->kind) {
-    case CARRIER_VIEW_STATE:
+    case CARRIER_NEWS_STATE:
         begin(&w, "state", out);
         jsonw_put_cstr(&w, "state", news->state);
         break;
-    case CARRIER_VIEW_WORDS:
+    case CARRIER_NEWS_WORDS:
         begin(&w, "transcript", out);
         tell_words(&w, news);
         break;
-    case CARRIER_VIEW_LATENCY:
+    case CARRIER_NEWS_LATENCY:
         begin(&w, "latency", out);
         tell_latency(&w, news);
         break;

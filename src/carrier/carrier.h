@@ -58,10 +58,10 @@ struct carrier_event {
 /* Where a dialect is spoken: some begin alike, and the path of the socket tells them apart. */
 enum carrier_path { CARRIER_PATH_MEDIA, CARRIER_PATH_BROWSER, CARRIER_PATH_BOTH };
 
-enum carrier_view_kind {
-    CARRIER_VIEW_STATE, /* state: whose turn it is */
-    CARRIER_VIEW_WORDS, /* turn, user, final, cut, keys, text: all of it so far, not what is new */
-    CARRIER_VIEW_LATENCY, /* turn, barge_in, keys, instants_ms */
+enum carrier_news_kind {
+    CARRIER_NEWS_STATE, /* state: whose turn it is */
+    CARRIER_NEWS_WORDS, /* turn, user, final, cut, keys, text: all of it so far, not what is new */
+    CARRIER_NEWS_LATENCY, /* turn, barge_in, keys, instants_ms */
 };
 
 /* The instants of a turn's ledger, in its order. */
@@ -76,8 +76,8 @@ enum carrier_instant {
 };
 
 /* What somebody who watches the call is told of it. Only the members of its kind are set. */
-struct carrier_view {
-    enum carrier_view_kind kind;
+struct carrier_news {
+    enum carrier_news_kind kind;
     uint32_t turn;
     const char *state;
     bool user;  /* the caller's words; else the agent's */
@@ -135,7 +135,7 @@ struct carrier_ops {
     /* The call has begun and has this id; NULL where nobody waits to hear it. */
     void (*ready)(struct carrier *c, const char *call_id, struct builder *out);
     /* Appends a message, or nothing where the dialect has none for this; NULL: it has none. */
-    void (*tell)(const struct carrier *c, const struct carrier_view *news, struct builder *out);
+    void (*tell)(const struct carrier *c, const struct carrier_news *news, struct builder *out);
 };
 
 void carrier_init(struct carrier *c, const struct carrier_ops *ops);

@@ -186,13 +186,13 @@ static void time_text(int64_t wall_ms, char *out)
 }
 
 /* It knows whole lines alone. */
-static void tell(const struct carrier *c, const struct carrier_view *news, struct builder *out)
+static void tell(const struct carrier *c, const struct carrier_news *news, struct builder *out)
 {
     struct jsonw w;
     char when[TIME_BYTES];
 
     (void)c;
-    if (news->kind != CARRIER_VIEW_WORDS || !news->final || news->text.len == 0)
+    if (news->kind != CARRIER_NEWS_WORDS || !news->final || news->text.len == 0)
         return;
     time_text(news->wall_ms, when);
     jsonw_init(&w, out);

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (rest.len) {
         struct slice message = slice_cut(rest, '\n', &rest);
         struct builder b = builder_of(out, sizeof(out));
-        struct carrier_view news = {.kind = CARRIER_VIEW_WORDS,
+        struct carrier_news news = {.kind = CARRIER_NEWS_WORDS,
                                     .final = true,
                                     .text = slice_of(message.at, message.len % 256),
                                     .wall_ms = (int64_t)message.len << 36};

@@ -210,24 +210,24 @@ static void too_much_audio_in_one_message(void **state)
 static void what_a_page_is_told(void **state)
 {
     struct carrier c = begun(&carrier_browser, AUTH);
-    struct carrier_view news = {
-        .kind = CARRIER_VIEW_WORDS, .turn = 3, .user = true, .text = SLICE("say \"<b>\"")};
+    struct carrier_news news = {
+        .kind = CARRIER_NEWS_WORDS, .turn = 3, .user = true, .text = SLICE("say \"<b>\"")};
     struct builder b = room();
 
     (void)state;
     c.ops->tell(&c, &news, &b);
     assert_string_equal(made(&b), "{\"type\":\"transcript\",\"turn\":3,\"role\":\"user\",\"text\":"
                                   "\"say \\\"<b>\\\"\",\"final\":false}");
-    news = (struct carrier_view){.kind = CARRIER_VIEW_WORDS, .turn = 3, .final = true, .cut = true};
+    news = (struct carrier_news){.kind = CARRIER_NEWS_WORDS, .turn = 3, .final = true, .cut = true};
     b = room();
     c.ops->tell(&c, &news, &b);
     assert_string_equal(made(&b), "{\"type\":\"transcript\",\"turn\":3,\"role\":\"assistant\","
                                   "\"text\":\"\",\"final\":true,\"cut\":true}");
-    news = (struct carrier_view){.kind = CARRIER_VIEW_STATE, .state = "thinking"};
+    news = (struct carrier_news){.kind = CARRIER_NEWS_STATE, .state = "thinking"};
     b = room();
     c.ops->tell(&c, &news, &b);
     assert_string_equal(made(&b), "{\"type\":\"state\",\"state\":\"thinking\"}");
-    news = (struct carrier_view){.kind = CARRIER_VIEW_LATENCY,
+    news = (struct carrier_news){.kind = CARRIER_NEWS_LATENCY,
                                  .turn = 1,
                                  .barge_in = true,
                                  .instants_ms = {1000, 1290, 1300, -1, 1340, 1350}};
@@ -267,7 +267,7 @@ static void voiceera_call(void **state)
 {
     struct carrier c = begun(&carrier_voiceera, START);
     struct builder b = room();
-    struct carrier_view news = {.kind = CARRIER_VIEW_WORDS,
+    struct carrier_news news = {.kind = CARRIER_NEWS_WORDS,
                                 .user = true,
                                 .final = true,
                                 .text = SLICE("hello"),

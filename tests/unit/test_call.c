@@ -181,9 +181,9 @@ static void leg_told(struct actor *a, const struct msg *m)
     size_t room = sizeof(leg.news) - strlen(leg.news);
     char *at = leg.news + strlen(leg.news);
 
-    if (body->kind == CARRIER_VIEW_STATE)
+    if (body->kind == CARRIER_NEWS_STATE)
         snprintf(at, room, "%s\n", turn_state_name(body->state));
-    else if (body->kind == CARRIER_VIEW_WORDS)
+    else if (body->kind == CARRIER_NEWS_WORDS)
         snprintf(at, room, "%s %u%s%s: %.*s\n", body->user ? "user" : "agent", body->turn,
                  body->final ? " final" : "", body->cut ? " cut" : "", SLICE_ARG(text_of(a, m)));
     else
