@@ -42,6 +42,25 @@ def first_in(command):
     return HARNESS + (chrt if good else []) + command
 
 
+VOICES = ["slt", "rms", "awb", "kal"]
+SENTENCES = ["good morning i would like to make an appointment for next tuesday in the afternoon",
+             "could you please tell me when you are open during the week and on saturdays",
+             "my daughter has had a cough since the day before yesterday and she feels warm",
+             "no thank you i will call again when i know what my plans for the summer are"]
+
+
+def speech(folder):
+    """Sentences by several voices, for detectors that a buzz does not convince."""
+    path = os.path.join(folder, "speech")
+    os.mkdir(path)
+    for voice in VOICES:
+        for i, text in enumerate(SENTENCES):
+            subprocess.run([program("sidetone-say"), "--voice", voice, "--text", text, "--out",
+                            os.path.join(path, f"{voice}{i}.wav")], check=True,
+                           stdout=subprocess.DEVNULL)
+    return path
+
+
 class Load:
     """One harness, running. report() waits for it."""
 

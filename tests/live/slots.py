@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 
-from tests.live.load import FIXED, Allocations, Load, loaded_server, settled, shard_threads
+from tests.live.load import FIXED, Allocations, Load, loaded_server, settled, shard_threads, speech
 from tests.live.result import Result
 
 LATE_MOST = 1 # of 100,000 slots more than 5 ms late
@@ -35,11 +35,14 @@ def judge(r, reports, judge_time):
     r.facts.update(late_slots_per_100k=round(late, 2), speech_share=round(
         total["speech_sent"] / max(1, total["sent"]), 3), **total,
         server_cpu_pct=reports[0]["steps"][0]["server_cpu_pct"],
-        lateness_max_us=max(x["steps"][0]["lateness"]["max_us"] for x in reports),
+        turns=sum(x["steps"][0]["turns"] for x in reports),
+        lateness_max_us=max((x["steps"][0]["lateness"] or {"max_us": 0})["max_us"]
+                            for x in reports),
         harness_send_late_max_us=max(x["steps"][0]["harness_send_late"]["max_us"]
                                      for x in reports))
     if judge_time:
         r.check(late <= LATE_MOST, f"{late:.1f} of 100,000 slots late by over 5 ms or missing")
+    r.check(all(x["steps"][0]["response"] for x in reports), "nobody was answered")
     for key in ("wrong_audio", "broken_audio", "unanswered"):
         r.check(total[key] == 0, f"{key}: {total[key]}")
 
@@ -47,10 +50,10 @@ def judge(r, reports, judge_time):
 def run(r, folder, o):
     counters = Allocations(folder)
     with loaded_server(folder, o.calls + 16, "silero", FIXED + counters.prefix) as server:
-        fds = server.fds()
+        fds, voices = server.fds(), speech(folder)
         half = [o.calls // 2, o.calls - o.calls // 2]
         loads = [Load(folder, via, server, via, "silero", "--calls", n, "--rate", 100, "--settle",
-                      2, "--hold", o.seconds, "--seed", n + i, *TALK)
+                      2, "--hold", o.seconds, "--seed", n + i, "--speech", voices, *TALK)
                  for i, (via, n) in enumerate(zip(("rtp", "twilio"), half))]
         time.sleep(10 + max(half) / 100) # from the tenth second with all calls up
         watch = Watch(counters, server)
