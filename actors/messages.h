@@ -41,6 +41,7 @@
     MESSAGE(LEG_HOLD, leg_play_msg)       /* call -> leg */                                        \
     MESSAGE(LEG_RESUME, leg_play_msg)                                                              \
     MESSAGE(LEG_FLUSH, leg_play_msg)                                                               \
+    MESSAGE(LEG_TELL, leg_tell_msg)   /* call -> leg: for who watches; frame: words */             \
     MESSAGE(PLAY, play_msg)           /* tts -> leg; frame: PCM at the leg's rate */               \
     MESSAGE(PLAY_PIECE_END, play_msg) /* tts -> leg: no more audio of this piece */                \
     MESSAGE(PLAY_END, play_msg)       /* tts -> leg: the reply is complete */                      \
@@ -99,6 +100,8 @@ struct door_start_msg {
 
 struct leg_websocket_start_msg {
     uint32_t agent; /* 0: not admitted yet, the dialect's start must bring a token */
+    bool token_given;
+    uint8_t path; /* enum carrier_path */
     char name[AGENT_NAME_BYTES];
 };
 
@@ -211,6 +214,7 @@ struct leg_peers_msg {
     struct actor_id recorder;
     uint32_t agent;
     uint32_t listen_rate_hz; /* of AUDIO */
+    char call_id[CALL_ID_BYTES];
 };
 
 struct leg_listen_msg {
@@ -220,6 +224,7 @@ struct leg_listen_msg {
 struct leg_up_msg {
     int64_t start_ns; /* sample 0 of the leg's clock */
     uint32_t rate_hz;
+    bool watched;         /* LEG_TELL is wanted */
     struct address local; /* of a leg with a socket of its own; family 0 otherwise */
 };
 
@@ -253,6 +258,20 @@ struct leg_heard_msg {
 
 struct leg_play_msg {
     uint32_t epoch;
+};
+
+/* One piece of news for whoever watches the call; see struct carrier_news. */
+struct leg_tell_msg {
+    uint8_t kind;  /* enum carrier_news_kind */
+    uint8_t state; /* enum turn_state */
+    bool user;
+    bool final;
+    bool cut;
+    bool keys;
+    bool barge_in;
+    uint32_t turn;
+    int64_t wall_ms;
+    int64_t instants_ms[6]; /* by enum carrier_instant; -1: there was none */
 };
 
 struct play_msg {

@@ -75,6 +75,7 @@ static void introduce(struct call *c)
                                  .agent = c->args.agent,
                                  .listen_rate_hz = listen_rate_hz(c)};
 
+    memcpy(body.call_id, c->args.call_id, sizeof(body.call_id));
     actor_send_body(&c->actor, c->leg, LEG_PEERS, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
 }
 
@@ -204,6 +205,7 @@ void call_stop(struct call *c)
     actor_timer_cancel(&c->actor, &c->keys_timer);
     actor_timer_cancel(&c->actor, &c->limit_timer);
     actor_timer_cancel(&c->actor, &c->late_timer);
+    actor_timer_cancel(&c->actor, &c->last_timer);
     call_tell_asker(c, c->actor.reason.err ? c->actor.reason.err : ECANCELED,
                     NULL); /* never came up */
     if (!c->actor.child)

@@ -438,8 +438,10 @@ static void meet_peers(struct leg *leg, const struct msg *m)
     leg->recorded = !actor_id_none(leg->peers.recorder);
     begin_clock(leg, slot);
     set_up_hearing(leg);
-    struct leg_up_msg body = {
-        .start_ns = leg->start_ns, .rate_hz = leg->rate_hz, .local = leg->local};
+    struct leg_up_msg body = {.start_ns = leg->start_ns,
+                              .rate_hz = leg->rate_hz,
+                              .watched = leg->watched,
+                              .local = leg->local};
     tell_room(leg);
     tell_call(leg, LEG_UP, &body, sizeof(body));
     actor_slot_join(leg->actor, slot);

@@ -47,6 +47,7 @@ struct leg {
     bool listened;    /* stt wants audio now */
     bool recorded;    /* there is a recorder */
     bool ending;      /* the reply is complete: LEG_PLAYED is owed */
+    bool watched;     /* set by an actor whose peer is told what goes on: LEG_UP says so */
     bool room_owed;   /* tts waits to hear of room */
     uint32_t unheard; /* samples in `recent` that stt has not had */
     int64_t start_ns;

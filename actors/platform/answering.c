@@ -32,7 +32,7 @@ struct answering {
     struct address peer;
     struct actor_timer deadline;
     const struct carrier_http_ops *ops;
-    struct carrier_news news;
+    struct carrier_notice news;
     struct http_head head;
     size_t head_len; /* 0 until it is whole */
     size_t len;

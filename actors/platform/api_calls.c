@@ -9,6 +9,35 @@
 
 /* ---- POST /media-tokens ---- */
 
+/* Letters, digits, '.', '-', and what a numeric address needs: it goes into headers. */
+static bool is_host(struct slice host)
+{
+    for (size_t i = 0; i < host.len; i++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-[]:",
+                    (char)host.at[i]) ||
+            host.at[i] == '\0')
+            return false;
+    return host.len > 0;
+}
+
+static bool is_any(const struct address *a)
+{
+    static const struct address any;
+
+    return memcmp(a->ip, any.ip, sizeof(a->ip)) == 0;
+}
+
+void api_media_base(const struct api *api, const struct http_ask *ask, char *out, size_t out_bytes)
+{
+    const struct world *world = api_world(api)->world;
+    struct slice host = http_host_name(ask->host);
+
+    if (!world->config->public_url[0] && is_any(&world->media_address) && is_host(host))
+        snprintf(out, out_bytes, "ws://%.*s:%u", SLICE_ARG(host), world->media_address.port);
+    else
+        media_base(world, out, out_bytes);
+}
+
 /* The body as JSON; false when it is none, which was answered then. */
 static bool body_read(struct api *api, const struct http_ask *ask, struct json_doc *doc)
 {
@@ -58,7 +87,7 @@ static void mint(struct api *api, const struct http_ask *ask, const struct agent
         answer_fail(api, ask->id, 500, "internal", "the token could not be made", NULL);
         return;
     }
-    media_base(api_world(api)->world, base, sizeof(base));
+    api_media_base(api, ask, base, sizeof(base));
     snprintf(url, sizeof(url), "%s/media/%s/%s", base, agent->id, token);
     struct jsonw w = answer_begin(api, &b);
     jsonw_begin(&w);
@@ -240,8 +269,7 @@ void on_hung_up(struct api *api, const struct call_placed_msg *m)
 
 /* ---- GET /call-logs ---- */
 
-static void read_logs(struct api *api, const struct http_ask *ask, enum store_job job,
-                      struct slice bytes)
+void read_logs(struct api *api, const struct http_ask *ask, enum store_job job, struct slice bytes)
 {
     uint32_t reading = 0;
     struct op *op;
@@ -257,6 +285,7 @@ static void read_logs(struct api *api, const struct http_ask *ask, enum store_jo
     if (!op)
         return;
     op->waiting = 1;
+    slice_cstr(ask->range, op->range, sizeof(op->range));
     if (lane_run(&api->actor, &api->store, job, op_cookie(api, op), bytes)) {
         answer_fail(api, op->request, 503, "busy", "the store is behind", NULL);
         op->waiting = 0;
@@ -290,13 +319,15 @@ static void logs_reply(struct api *api, struct op *op, int err)
 {
     if (err == -ENOENT)
         answer_fail(api, op->request, 404, "no_such_call_log",
-                    op->route == ROUTE_LOG ? "there is no log of such a call (yet)"
-                                           : "after must be the id of a call with a log",
-                    op->route == ROUTE_LOG ? NULL : "after");
+                    op->route == ROUTE_LOGS ? "after must be the id of a call with a log"
+                                            : "there is no log of such a call (yet)",
+                    op->route == ROUTE_LOGS ? "after" : NULL);
     else if (err == -EMSGSIZE)
         answer_fail(api, op->request, 500, "internal", "the log is too long to be sent", NULL);
     else if (err)
         answer_fail(api, op->request, 503, "store", "the store cannot be read now", NULL);
+    else if (op->route == ROUTE_RECORDING)
+        recording_reply(api, op);
     else
         answer_json(api, op->request, 200, slice_of(op->text, op->len));
 }

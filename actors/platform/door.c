@@ -10,11 +10,10 @@
 #include "actors/messages.h"
 #include "actors/text.h"
 #include "actors/world.h"
+#include "carrier/carrier.h"
 #include "carrier/carrier_http.h"
 #include "net/http_head.h"
 #include "net/websocket.h"
-
-#define MEDIA_PATH "/media/"
 
 extern const struct actor_type leg_websocket_type, answering_type;
 
@@ -29,7 +28,8 @@ struct door {
     io_id stream;
     struct address peer;
     struct actor_timer deadline;
-    bool may_bring_token; /* the dialect's start may still do so */
+    bool token_given;
+    enum carrier_path path;
     char name[AGENT_NAME_BYTES];
     char key[WS_KEY_CHARS + 1];
     struct http_head head;
@@ -66,17 +66,33 @@ static void refuse(struct door *d, uint16_t status, const char *what)
 
 /* ---- the request ---- */
 
+/* What follows the part of the path that says what is spoken there; empty: nothing is. */
+static struct slice read_path(struct door *d)
+{
+    static const struct {
+        const char *prefix;
+        enum carrier_path path;
+    } paths[] = {{"/media/", CARRIER_PATH_MEDIA}, {"/browser/agent/", CARRIER_PATH_BROWSER}};
+    struct slice path = d->head.path;
+
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        struct slice prefix = slice_str(paths[i].prefix);
+        if (!slice_starts(path, prefix))
+            continue;
+        d->path = paths[i].path;
+        return slice_of(path.at + prefix.len, path.len - prefix.len);
+    }
+    return SLICE_NONE;
+}
+
 /* "/media/AGENT" or "/media/AGENT/TOKEN"; the token may also be the query's. */
 static int read_target(struct door *d, char *token, size_t token_bytes)
 {
-    struct slice path = d->head.path, name, rest;
+    struct slice path = read_path(d), name, rest;
     struct builder b = builder_of(d->name, sizeof(d->name) - 1);
     int err;
 
     token[0] = '\0';
-    if (!slice_starts(path, SLICE(MEDIA_PATH)))
-        return -ENOENT;
-    path = slice_of(path.at + sizeof(MEDIA_PATH) - 1, path.len - sizeof(MEDIA_PATH) + 1);
     name = slice_cut(path, '/', &rest);
     if (name.len == 0 || http_unescape(name, false, &b))
         return -ENOENT;
@@ -98,7 +114,7 @@ static void ask(struct door *d, const char *token, bool from_browser)
                                                 !config_token_needed(world_of(&d->actor)->config)};
 
     snprintf(body.agent, sizeof(body.agent), "%s", d->name);
-    d->may_bring_token = !from_browser && !body.token_given;
+    d->token_given = body.token_given;
     d->state = ASKING;
     actor_send_body(&d->actor, d->actor.parent->id, ADMIT, IF_FULL_STOP,
                     text_frame(&d->actor, slice_str(token)), &body, sizeof(body));
@@ -201,7 +217,8 @@ static void on_bytes(struct door *d, struct slice in)
 static void hand_over(struct door *d, uint32_t agent)
 {
     struct builder b = text_builder(&d->actor);
-    struct leg_websocket_start_msg args = {.agent = agent};
+    struct leg_websocket_start_msg args = {
+        .agent = agent, .token_given = d->token_given, .path = (uint8_t)d->path};
     struct leg_socket_msg body = {.stream = d->stream};
 
     memcpy(args.name, d->name, sizeof(args.name));
@@ -227,8 +244,8 @@ static void on_admitted(struct door *d, const struct admitted_msg *m)
         return;
     if (m->err == 0)
         hand_over(d, m->agent);
-    else if (m->err == EACCES && d->may_bring_token)
-        hand_over(d, 0);
+    else if (m->err == EACCES && !d->token_given)
+        hand_over(d, 0); /* its first messages may still bring one */
     else if (m->err == ENOENT)
         refuse(d, 404, "there is no such agent");
     else if (m->err == EACCES)

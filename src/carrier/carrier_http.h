@@ -44,14 +44,14 @@ struct carrier_request {
     struct slice nonce;
 };
 
-enum carrier_news_kind {
+enum carrier_notice_kind {
     CARRIER_ASKS,  /* a call is there: answer with XML */
     CARRIER_TELLS, /* something happened to a call: store it, answer with nothing */
 };
 
 /* What a verified request says. Texts are "" where the carrier does not say. */
-struct carrier_news {
-    enum carrier_news_kind kind;
+struct carrier_notice {
+    enum carrier_notice_kind kind;
     char call_id[CARRIER_ID_BYTES];
     char from[CARRIER_NUMBER_BYTES];
     char to[CARRIER_NUMBER_BYTES];
@@ -67,7 +67,7 @@ struct carrier_news {
 struct carrier_answer {
     const char *media_url; /* "wss://voice.example.com/media/a1"; NULL: refuse as busy */
     const char *token;     /* single use, for the media socket */
-    const struct carrier_news *news;
+    const struct carrier_notice *news;
 };
 
 /* A request of ours, composed into the caller's builder: method, then one text after the other. */
@@ -97,7 +97,7 @@ struct carrier_http_ops {
      * is secret. */
     int (*verify)(const struct carrier_account *account, const struct carrier_request *r);
     /* 0, or -EINVAL and *what: the request names no usable call. */
-    int (*read)(const struct carrier_request *r, struct carrier_news *news, const char **what);
+    int (*read)(const struct carrier_request *r, struct carrier_notice *news, const char **what);
     void (*answer)(const struct carrier_answer *a, struct builder *out);
     /* Compose into `out`, which the slices of *rest lie in. 0, or -EMSGSIZE. */
     int (*dial)(const struct carrier_account *account, const struct carrier_dial *dial,

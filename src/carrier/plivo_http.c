@@ -81,7 +81,7 @@ static int verify(const struct carrier_account *account, const struct carrier_re
 
 /* An answer URL is asked for a call that begins, and told of its end, unless a hang-up URL of its
  * own is. */
-static enum carrier_news_kind kind_of(const struct carrier_request *r)
+static enum carrier_notice_kind kind_of(const struct carrier_request *r)
 {
     struct slice event = carrier_field_of(r, "Event");
     bool begins = event.len == 0 || slice_equal(event, SLICE("StartApp"));
@@ -89,12 +89,12 @@ static enum carrier_news_kind kind_of(const struct carrier_request *r)
     return slice_equal(r->what, SLICE("answer")) && begins ? CARRIER_ASKS : CARRIER_TELLS;
 }
 
-int plivo_read(const struct carrier_request *r, struct carrier_news *news, const char **what)
+int plivo_read(const struct carrier_request *r, struct carrier_notice *news, const char **what)
 {
     char duration[16];
     uint64_t seconds;
 
-    *news = (struct carrier_news){.duration_s = -1, .kind = kind_of(r)};
+    *news = (struct carrier_notice){.duration_s = -1, .kind = kind_of(r)};
     carrier_field_text(r, "CallUUID", news->call_id, sizeof(news->call_id));
     carrier_field_text(r, "From", news->from, sizeof(news->from));
     carrier_field_text(r, "To", news->to, sizeof(news->to));

@@ -5,7 +5,7 @@
 #include "carrier/carrier_http.h"
 
 /* As in struct carrier_http_ops. */
-MUST_USE int plivo_read(const struct carrier_request *r, struct carrier_news *news,
+MUST_USE int plivo_read(const struct carrier_request *r, struct carrier_notice *news,
                         const char **what);
 void plivo_answer(const struct carrier_answer *a, struct builder *out);
 /* The body of a dial request. */

@@ -135,12 +135,12 @@ static int verify(const struct carrier_account *account, const struct carrier_re
 
 /* ---- what it says ---- */
 
-static int read(const struct carrier_request *r, struct carrier_news *news, const char **what)
+static int read(const struct carrier_request *r, struct carrier_notice *news, const char **what)
 {
     char sequence[16], duration[16];
     uint64_t seconds;
 
-    *news = (struct carrier_news){.duration_s = -1};
+    *news = (struct carrier_notice){.duration_s = -1};
     news->kind = slice_equal(r->what, SLICE("voice")) ? CARRIER_ASKS : CARRIER_TELLS;
     carrier_field_text(r, "CallSid", news->call_id, sizeof(news->call_id));
     carrier_field_text(r, "From", news->from, sizeof(news->from));

@@ -7,7 +7,22 @@
  * provider owns nothing but `state_bytes` of memory, reads no clock, does no I/O, keeps no global.
  * So it is fuzzed, replayed from transcripts and simulated by feeding it inputs. Adding one is one
  * .c file and one line in providers.def. Shard threads; only the `job_*` members run on a lane.
- */
+ *
+ * The network as a plug-in sees it. It has at most one socket and one request: a further CONNECT or
+ * REQUEST closes the one of its kind before it, silently, as INTENT_CLOSE does.
+ *
+ *     CONNECT ──▶ OPENED ──▶ BYTES ... ──▶ CLOSED          or at once CLOSED
+ *     REQUEST ──▶ STATUS ──▶ CHUNK ... ──▶ END             or at any point CLOSED instead
+ *
+ * The actor retries before it says CLOSED: a connection three times (at once, after 1, 2 and 4 s),
+ * a request that failed or was answered 408, 429 or 5xx the same, as long as no STATUS was given.
+ * A socket that ends after OPENED is told as CLOSED: the plug-in forgets what it was in the middle
+ * of and may CONNECT again at once; the pace of that is the actor's. What STATUS gives is then
+ * final: any status, with its body as chunks.
+ *
+ * stt: from CONNECT to OPENED the inputs SPEECH, AUDIO and FINISH wait and come behind OPENED.
+ * After a new CONNECT in the middle of an utterance they come once more, but for the audio that an
+ * event with EVENT_KEPT has acknowledged, and at most 10 s of it. */
 #ifndef PROVIDER_PROVIDER_H
 #define PROVIDER_PROVIDER_H
 
@@ -80,7 +95,7 @@ enum provider_input_kind {
     INPUT_CHUNK,  /* part of the HTTP response's body */
     INPUT_END,    /* the HTTP response is complete */
     INPUT_CLOSED, /* the socket or request ended too early: status is the close code, the HTTP
-                     status of a refused upgrade, or 0. Nothing of it comes any more */
+                     status, or 0; data: one clause that says why. Nothing of it comes any more */
     INPUT_JOB,    /* a lane job of this provider emitted this: flag is the job's own tag */
     INPUT_TIMER,  /* deadline() has passed */
 };
@@ -120,21 +135,24 @@ struct provider_input {
 };
 
 /* ---- intents ----
- * A provider has one socket or one request at a time; what it opens next comes after the end of the
- * one before (CLOSE, INPUT_END or INPUT_CLOSED). Header lines each end with CR LF. What an intent
- * points to is copied by the actor before the next step, so it may lie in the provider's state. */
+ * What one points to is copied by the actor before the next step, so it may lie in the provider's
+ * own state. */
 enum provider_intent_kind {
-    INTENT_CONNECT, /* open a WebSocket: data is the URL, head the extra header lines */
-    INTENT_REQUEST, /* one HTTP POST: data is the URL, head the header lines, body the body */
+    /* head: header lines, each ended by CR LF, without Host and lengths */
+    INTENT_CONNECT, /* open a WebSocket: data is the URL (ws, wss), head the extra header lines */
+    INTENT_REQUEST, /* one HTTP request: data is the URL (http, https), head the header lines, body
+                       the body: POST if it is not empty, else GET */
     INTENT_SEND,    /* to the socket: body (flag 1: text, 0: binary) */
     INTENT_JOB,     /* to this call's speech lane session: body, flag is the job's own tag */
     INTENT_EVENT,   /* to the call: event below */
-    INTENT_CLOSE,   /* close the socket or cancel the request: no input of it follows */
+    INTENT_CLOSE,   /* close the socket in order and cancel the request: nothing more comes of
+                       them; flag CLOSE_SOCKET or CLOSE_REQUEST: of that one only */
 };
 
 enum provider_event_kind {
     /* stt */
-    EVENT_PARTIAL, /* text so far; flag EVENT_COMPLETE when it already is a whole sentence */
+    EVENT_PARTIAL, /* text so far; flags EVENT_COMPLETE when it already is a whole sentence,
+                      EVENT_KEPT */
     EVENT_FINAL,   /* text of utterance `epoch`, may be empty; confidence in percent */
     /* llm */
     EVENT_UNDERSTOOD, /* text: JSON {"intent":..,"slots":{..}}; how the turn was read, for the log
@@ -152,6 +170,10 @@ enum provider_event_kind {
 
 #define EVENT_COMPLETE 1u
 #define EVENT_FATAL    1u
+#define EVENT_KEPT     2u /* PARTIAL: `heard_ms` of this socket's audio need not be sent again */
+
+#define CLOSE_SOCKET  1u
+#define CLOSE_REQUEST 2u
 
 struct provider_intent {
     enum provider_intent_kind kind;
@@ -161,6 +183,7 @@ struct provider_intent {
     uint32_t tool_id;
     int32_t status;
     uint8_t confidence;
+    uint32_t heard_ms; /* EVENT_KEPT: of the audio given since INPUT_OPENED */
     struct slice data; /* slices lie in the intents' own bytes, or are borrowed from the input */
     struct slice head;
     struct slice body;

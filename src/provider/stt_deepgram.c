@@ -1,7 +1,7 @@
 /* Deepgram's streaming recognition (`listen` version 1): one socket for the whole call, kept alive
  * between utterances. Sound goes out while an utterance lasts, Finalize when it is over; finals are
- * strung together until its answer. A lost socket is opened again, and what was not yet understood
- * is sent anew. Formats: Deepgram's SDK and documentation, see docs/providers/deepgram.md. */
+ * strung together until its answer. A lost socket is opened again, and the actor repeats what was
+ * not yet understood. Formats: Deepgram's SDK and documentation, see docs/providers/deepgram.md. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -11,19 +11,17 @@
 #include "provider/utterance.h"
 #include "provider/web.h"
 
-#define OWN_URL        "wss://api.deepgram.com/v1/listen"
-#define HEAD_BYTES     (CLOUD_KEY_MAX + 64)
-#define URL_BYTES      (WEB_URL_MAX + 2048)
-#define PIECE_MS       60   /* sound is gathered up to here: a message costs more than its bytes */
-#define BURST_MS       1000 /* and what has waited goes in messages of so much */
-#define KEEP_ALIVE_NS  SECONDS(4) /* the service hangs up after 10 s without a word */
-#define CONNECT_NS     SECONDS(5)
-#define RETRY_FIRST_NS MS(250)
-#define RETRY_MAX_NS   SECONDS(8)
-#define LATE_NS        SECONDS(3) /* an utterance whose sound could not be sent by then fails */
-#define NO_WORDS_NS    MS(1500)   /* how long an answer without any word may take */
-#define SLACK_MS       50 /* within which two instants of the service's clock are the same */
-#define MESSAGE_MAX    65536
+#define OWN_URL       "wss://api.deepgram.com/v1/listen"
+#define HEAD_BYTES    (CLOUD_KEY_MAX + 64)
+#define URL_BYTES     (WEB_URL_MAX + 2048)
+#define PIECE_MS      60   /* sound is gathered up to here: a message costs more than its bytes */
+#define BURST_MS      1000 /* and what has waited goes in messages of so much */
+#define KEEP_ALIVE_NS SECONDS(4) /* the service hangs up after 10 s without a word */
+#define RETRY_NS      SECONDS(1) /* after the actor has given up, before the next utterance tries */
+#define LATE_NS       SECONDS(3) /* an utterance whose sound could not be sent by then fails */
+#define NO_WORDS_NS   MS(1500)   /* how long an answer without any word may take */
+#define SLACK_MS      50         /* within which two instants of the service's clock are the same */
+#define MESSAGE_MAX   65536
 
 extern const struct provider_ops stt_deepgram;
 
@@ -41,8 +39,7 @@ struct deepgram {
     enum link link;
     int32_t fatal;    /* status after which trying again is no use, or 0 */
     int32_t status;   /* of the last failure */
-    uint32_t tries;   /* since the socket was up last */
-    int64_t at_ns;    /* DOWN: when to connect; CONNECTING: when to give up */
+    int64_t down_ns;  /* when the actor gave up */
     int64_t spoke_ns; /* when something was sent last */
     uint64_t sent_at; /* position behind the last byte sent */
     uint64_t sent;    /* bytes on this socket: the service's clock */
@@ -69,67 +66,59 @@ static void send_text(struct deepgram *d, struct slice text, int64_t now_ns, str
     d->spoke_ns = now_ns;
 }
 
-static void connect_now(struct deepgram *d, const struct loaded *l, int64_t now_ns,
-                        struct intents *out)
+static void connect_now(struct deepgram *d, const struct loaded *l, struct intents *out)
 {
     struct provider_intent *intent = intents_add(out, INTENT_CONNECT);
 
     intent->data = slice_str(l->url);
     intent->head = slice_str(l->head);
     d->link = LINK_CONNECTING;
-    d->at_ns = now_ns + CONNECT_NS;
 }
 
-static void went_down(struct deepgram *d, int32_t status, int64_t now_ns, struct intents *out)
+/* The actor tries again by itself before it says that there is no connection. One that was up and
+ * is lost is asked for again at once. */
+static void went_down(struct deepgram *d, const struct provider_input *in, int64_t now_ns,
+                      struct intents *out)
 {
-    int64_t wait_ns = RETRY_FIRST_NS << (d->tries < 6 ? d->tries : 6);
+    bool was_up = d->link == LINK_UP;
 
     d->link = LINK_DOWN;
-    d->status = status;
-    d->at_ns = now_ns + (wait_ns < RETRY_MAX_NS ? wait_ns : RETRY_MAX_NS);
-    d->tries++;
-    if (!cloud_is_fatal(status))
-        return;
-    d->fatal = status;
-    if (d->u.finishing)
-        utterance_fail(&d->u, status, true, cloud_says(status), out);
+    d->status = in->status;
+    d->down_ns = now_ns;
+    d->finalized = false;
+    utterance_lost(&d->u, in->status, cloud_says(in->status), out);
+    if (cloud_is_fatal(in->status)) {
+        d->fatal = in->status;
+        if (d->u.owed)
+            utterance_fail(&d->u, in->status, true, cloud_says(in->status), out);
+    } else if (was_up) {
+        connect_now(d, loaded_of(in), out);
+    } else if (d->u.owed) {
+        utterance_close(&d->u, in->status, cloud_says(in->status), out);
+    }
 }
 
 static void came_up(struct deepgram *d, int64_t now_ns)
 {
     d->link = LINK_UP;
-    d->tries = 0;
     d->sent = d->stale = 0;
     d->sent_at = d->u.begin;
     d->finalized = false;
     d->spoke_ns = now_ns;
-    utterance_tail(&d->u, SLICE_NONE);
 }
 
 /* ---- sound ---- */
 
-/* What has been sent is the service's past: words out of it that still come are nobody's. */
-static void forget_sent(struct deepgram *d, int64_t now_ns, struct intents *out)
-{
-    if (d->sent_at < d->u.begin)
-        d->sent_at = d->u.begin;
-    if (d->link != LINK_UP || d->sent == 0)
-        return;
-    if (!d->finalized)
-        send_text(d, SLICE("{\"type\":\"Finalize\"}"), now_ns, out);
-    d->stale = d->sent;
-    d->finalized = false;
-}
-
-static void send_sound(struct deepgram *d, const struct loaded *l, int64_t now_ns,
+/* What waits, if it is at least `piece` bytes. */
+static void send_sound(struct deepgram *d, const struct loaded *l, size_t piece, int64_t now_ns,
                        struct intents *out)
 {
-    size_t piece = l->bytes_per_s * PIECE_MS / 1000, burst = l->bytes_per_s * BURST_MS / 1000;
+    size_t burst = l->bytes_per_s * BURST_MS / 1000;
     uint64_t limit = utterance_limit(&d->u);
 
     if (d->sent_at < d->u.begin)
         d->sent_at = d->u.begin;
-    while (d->sent_at < limit && (limit - d->sent_at >= piece || d->u.finishing)) {
+    while (d->sent_at < limit && limit - d->sent_at >= piece) {
         struct provider_intent *intent = intents_add(out, INTENT_SEND);
         intent->body = utterance_peek(&d->u, d->sent_at, burst);
         d->sent_at += intent->body.len;
@@ -142,7 +131,7 @@ static void pump(struct deepgram *d, const struct loaded *l, int64_t now_ns, str
 {
     if (d->link != LINK_UP)
         return;
-    send_sound(d, l, now_ns, out);
+    send_sound(d, l, d->u.finishing ? 1 : l->bytes_per_s * PIECE_MS / 1000, now_ns, out);
     if (!d->u.finishing || d->finalized)
         return;
     if (d->sent == 0) { /* nothing was heard on this socket, so nothing would be answered */
@@ -152,6 +141,17 @@ static void pump(struct deepgram *d, const struct loaded *l, int64_t now_ns, str
     send_text(d, SLICE("{\"type\":\"Finalize\"}"), now_ns, out);
     d->finalized = true;
     d->finalized_ns = now_ns;
+}
+
+/* What has been sent is the service's past: words out of it that still come are nobody's. The
+ * service's clock counts what is sent, and the actor what it gave: so the rest of it is sent too.
+ */
+static void forget_sent(struct deepgram *d, int64_t now_ns, struct intents *out)
+{
+    if (d->link == LINK_UP && d->sent && !d->finalized)
+        send_text(d, SLICE("{\"type\":\"Finalize\"}"), now_ns, out);
+    d->stale = d->link == LINK_UP ? d->sent : 0;
+    d->finalized = false;
 }
 
 /* ---- words ---- */
@@ -204,25 +204,33 @@ static bool is_stale(struct deepgram *d, const struct loaded *l, const struct re
     return old;
 }
 
+static void say_partial(struct deepgram *d, const struct loaded *l, const struct result *r,
+                        struct intents *out)
+{
+    struct provider_intent *event;
+
+    utterance_partial(&d->u, r->speech_final, out);
+    if (!r->is_final || r->end == 0)
+        return;
+    event = &out->list[out->count - 1];
+    event->flag |= EVENT_KEPT;
+    event->heard_ms = (uint32_t)(r->end * 1000 / l->bytes_per_s);
+}
+
 static void take_result(struct deepgram *d, const struct loaded *l, const struct result *r,
                         struct intents *out)
 {
-    uint64_t first = d->sent_at - d->sent; /* position of the socket's first byte */
-
     if (is_stale(d, l, r) || !d->u.epoch)
         return;
-    if (r->is_final) {
+    if (r->is_final)
         utterance_words(&d->u, r->text, r->confidence);
-        if (r->end <= d->sent)
-            utterance_drop(&d->u, first + r->end);
-    } else {
+    else
         utterance_tail(&d->u, r->text);
-    }
     if (r->from_finalize && d->finalized) {
         d->finalized = false;
         utterance_final(&d->u, out);
     } else if (r->text.len || r->speech_final) {
-        utterance_partial(&d->u, r->speech_final, out);
+        say_partial(d, l, r, out);
     }
 }
 
@@ -245,48 +253,48 @@ static void take_message(struct deepgram *d, const struct provider_input *in, st
 
 static int64_t finish_deadline(const struct deepgram *d)
 {
-    if (!d->u.finishing)
-        return NEVER_NS;
     if (d->finalized)
         return d->finalized_ns + (d->u.text_len + d->u.tail_len ? d->finalize_ns : NO_WORDS_NS);
-    return d->u.finish_ns + LATE_NS;
+    return d->u.owed ? d->u.finish_ns + LATE_NS : NEVER_NS;
 }
 
 static void finish_late(struct deepgram *d, int64_t now_ns, struct intents *out)
 {
-    if (!d->finalized) {
-        utterance_close(&d->u, d->status ? d->status : ETIMEDOUT,
-                        d->status ? cloud_says(d->status) : "the service cannot be reached", out);
-    } else {
+    if (d->finalized)
         utterance_final(&d->u, out); /* as little as was said has no answer of its own */
-    }
+    else
+        utterance_close(&d->u, d->status ? d->status : ETIMEDOUT, "the service cannot be reached",
+                        out);
     forget_sent(d, now_ns, out);
 }
 
-static void on_time(struct deepgram *d, const struct loaded *l, int64_t now_ns, struct intents *out)
+static void on_time(struct deepgram *d, int64_t now_ns, struct intents *out)
 {
     if (finish_deadline(d) <= now_ns)
         finish_late(d, now_ns, out);
-    if (d->link == LINK_CONNECTING && d->at_ns <= now_ns) {
-        intents_add(out, INTENT_CLOSE);
-        went_down(d, ETIMEDOUT, now_ns, out);
-    } else if (d->link == LINK_DOWN && !d->fatal && d->at_ns <= now_ns) {
-        connect_now(d, l, now_ns, out);
-    } else if (d->link == LINK_UP && d->spoke_ns + KEEP_ALIVE_NS <= now_ns) {
+    if (d->link == LINK_UP && d->spoke_ns + KEEP_ALIVE_NS <= now_ns)
         send_text(d, SLICE("{\"type\":\"KeepAlive\"}"), now_ns, out);
-    }
 }
 
 /* ---- the step ---- */
 
-static void take_sound(struct deepgram *d, const struct provider_input *in)
+static void take_sound(struct deepgram *d, const struct provider_input *in, struct intents *out)
 {
-    if (!utterance_open(&d->u, in->epoch))
+    if (!utterance_open(&d->u, in->epoch, out) || d->link != LINK_UP)
         return;
     if (loaded_of(in)->mulaw)
         utterance_put_mulaw(&d->u, in->data);
     else
         utterance_put(&d->u, in->data);
+}
+
+static void take_speech(struct deepgram *d, const struct provider_input *in, int64_t now_ns,
+                        struct intents *out)
+{
+    if (!in->flag || !utterance_open(&d->u, in->epoch, out))
+        return;
+    if (d->link == LINK_DOWN && !d->fatal && now_ns - d->down_ns >= RETRY_NS)
+        connect_now(d, loaded_of(in), out);
 }
 
 static void finish(struct deepgram *d, const struct provider_input *in, int64_t now_ns,
@@ -301,6 +309,18 @@ static void finish(struct deepgram *d, const struct provider_input *in, int64_t 
     d->finalized = false;
     if (d->fatal)
         utterance_fail(&d->u, d->fatal, true, cloud_says(d->fatal), out);
+    else if (d->link == LINK_DOWN)
+        utterance_close(&d->u, d->status, cloud_says(d->status), out);
+}
+
+/* Its sound is sent to the end, so that the clocks agree. */
+static void cancel(struct deepgram *d, const struct provider_input *in, int64_t now_ns,
+                   struct intents *out)
+{
+    if (in->epoch && in->epoch == d->u.epoch && d->link == LINK_UP)
+        send_sound(d, loaded_of(in), 1, now_ns, out);
+    if (utterance_cancel(&d->u, in->epoch))
+        forget_sent(d, now_ns, out);
 }
 
 static void deepgram_step(void *state, const struct provider_input *in, int64_t now_ns,
@@ -311,21 +331,19 @@ static void deepgram_step(void *state, const struct provider_input *in, int64_t 
     switch (in->kind) {
     case INPUT_START:
         d->finalize_ns = loaded_of(in)->finalize_ns;
-        connect_now(d, loaded_of(in), now_ns, out);
+        connect_now(d, loaded_of(in), out);
         return;
     case INPUT_AUDIO:
-        take_sound(d, in);
+        take_sound(d, in, out);
         break;
     case INPUT_SPEECH:
-        if (in->flag)
-            (void)utterance_open(&d->u, in->epoch);
-        return;
+        take_speech(d, in, now_ns, out);
+        break;
     case INPUT_FINISH:
         finish(d, in, now_ns, out);
         break;
     case INPUT_CANCEL:
-        if (utterance_cancel(&d->u, in->epoch))
-            forget_sent(d, now_ns, out);
+        cancel(d, in, now_ns, out);
         break;
     case INPUT_OPENED:
         came_up(d, now_ns);
@@ -334,10 +352,10 @@ static void deepgram_step(void *state, const struct provider_input *in, int64_t 
         take_message(d, in, out);
         break;
     case INPUT_CLOSED:
-        went_down(d, in->status, now_ns, out);
+        went_down(d, in, now_ns, out);
         break;
     case INPUT_TIMER:
-        on_time(d, loaded_of(in), now_ns, out);
+        on_time(d, now_ns, out);
         break;
     case INPUT_STOP:
         if (d->link != LINK_DOWN)
@@ -358,13 +376,10 @@ static void deepgram_step(void *state, const struct provider_input *in, int64_t 
 static int64_t deepgram_deadline(const void *state)
 {
     const struct deepgram *d = state;
-    int64_t finish_ns = finish_deadline(d), link_ns = d->at_ns;
+    int64_t finish_ns = finish_deadline(d);
+    int64_t alive_ns = d->link == LINK_UP ? d->spoke_ns + KEEP_ALIVE_NS : NEVER_NS;
 
-    if (d->link == LINK_UP)
-        link_ns = d->spoke_ns + KEEP_ALIVE_NS;
-    else if (d->link == LINK_DOWN && d->fatal)
-        link_ns = NEVER_NS;
-    return finish_ns < link_ns ? finish_ns : link_ns;
+    return finish_ns < alive_ns ? finish_ns : alive_ns;
 }
 
 /* ---- loading ---- */

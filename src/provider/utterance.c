@@ -14,7 +14,7 @@ static bool is_over(const struct utterance *u, uint32_t epoch)
     return epoch <= u->last;
 }
 
-bool utterance_open(struct utterance *u, uint32_t epoch)
+bool utterance_open(struct utterance *u, uint32_t epoch, struct intents *out)
 {
     if (is_over(u, epoch) || epoch < u->epoch)
         return false;
@@ -24,6 +24,8 @@ bool utterance_open(struct utterance *u, uint32_t epoch)
         u->next = epoch;
         return true;
     }
+    if (u->owed)
+        utterance_close(u, 0, "the connection was lost", out);
     u->epoch = epoch;
     words_reset(u);
     utterance_drop(u, u->end);
@@ -92,18 +94,28 @@ static void end(struct utterance *u)
     u->last = u->epoch;
     u->epoch = u->next;
     u->next = 0;
-    u->finishing = false;
+    u->finishing = u->owed = false;
     words_reset(u);
+}
+
+void utterance_lost(struct utterance *u, int32_t status, const char *what, struct intents *out)
+{
+    if (u->finishing && u->next)
+        utterance_close(u, status, what, out);
+    utterance_drop(u, u->end);
+    u->finishing = false;
+    u->tail_len = 0;
 }
 
 bool utterance_finish(struct utterance *u, uint32_t epoch, int64_t now_ns, struct intents *out)
 {
     if (u->finishing && epoch > u->epoch)
         utterance_close(u, 0, "the recogniser was too slow", out);
-    if (!utterance_open(u, epoch))
+    if (!utterance_open(u, epoch, out))
         return false;
-    u->finishing = true;
-    u->finish_ns = now_ns;
+    if (!u->owed)
+        u->finish_ns = now_ns;
+    u->finishing = u->owed = true;
     u->finish_at = u->end;
     return true;
 }

@@ -1,10 +1,11 @@
 /* What every recogniser behind a network keeps of the caller's utterances: which one is being
- * recognised, its sound until the far side has understood it, its words so far, and that each
- * utterance which is over gets exactly one terminal event. Part of a provider's state, on its
- * shard; it knows no protocol and reads no clock.
+ * recognised, its sound until it is sent, its words so far, and that each utterance which is over
+ * gets exactly one terminal event. Part of a provider's state, on its shard; it knows no protocol
+ * and reads no clock.
  *
  *     SPEECH ─▶ open ─ FINISH ─▶ finishing ─ final or failure ─▶ none, or the next one that has
- *                 └─ CANCEL ─▶ none                              begun meanwhile
+ *                │ ▲                │                            begun meanwhile
+ *    CANCEL: none│ └── socket lost ─┘ its sound and its FINISH come once more
  *
  * While one is finishing, the sound of the next waits behind `finish_at`, so that no words of the
  * one can be taken for the other's. */
@@ -14,14 +15,16 @@
 #include "base/limits.h"
 #include "provider/provider.h"
 
-#define UTTERANCE_AUDIO_BYTES 49152 /* 6 s of mu-law, 1.5 s of 16 kHz PCM; full: oldest dropped */
+#define UTTERANCE_AUDIO_BYTES 49152 /* unsent: 6 s of mu-law, 1.5 s of PCM; full: oldest dropped   \
+                                     */
 
 struct utterance {
     uint32_t epoch; /* being recognised, 0: none */
     uint32_t next;  /* has begun while `epoch` is finishing, 0: none */
     uint32_t last;  /* the newest that is over */
     bool finishing;
-    int64_t finish_ns; /* when its final was asked for */
+    bool owed;         /* its final was asked for, if on a socket that is lost */
+    int64_t finish_ns; /* when that was first */
     /* sound, as the wire wants it; positions count from the call's first byte */
     uint64_t begin;     /* oldest byte kept */
     uint64_t end;       /* behind the newest */
@@ -35,8 +38,9 @@ struct utterance {
     uint8_t audio[UTTERANCE_AUDIO_BYTES];
 };
 
-/* Sound or speech of `epoch`: false if it is of an utterance that is over. */
-bool utterance_open(struct utterance *u, uint32_t epoch);
+/* Sound or speech of `epoch`: false if it is of an utterance that is over. One before it whose
+ * final is still owed, and whose sound will not be repeated any more, is closed. */
+bool utterance_open(struct utterance *u, uint32_t epoch, struct intents *out);
 /* Takes the bytes of a piece of sound (after utterance_open); the oldest give way. */
 void utterance_put(struct utterance *u, struct slice bytes);
 /* The same from PCM16, as mu-law. */
@@ -51,6 +55,9 @@ void utterance_drop(struct utterance *u, uint64_t at);
 /* The final is asked for. False: it is over already, and nothing is to be done. An utterance that
  * is still finishing is closed first, with what there is. */
 bool utterance_finish(struct utterance *u, uint32_t epoch, int64_t now_ns, struct intents *out);
+/* The socket is lost with all that it was told: the words that stay are kept, the rest comes again.
+ * One whose sound does not, since the next has begun, is closed with what there is. */
+void utterance_lost(struct utterance *u, int32_t status, const char *what, struct intents *out);
 /* True if the utterance being recognised was dropped: the far side must forget it. */
 bool utterance_cancel(struct utterance *u, uint32_t epoch);
 

@@ -21,7 +21,7 @@ static size_t split(struct slice text, struct carrier_field *out)
     return count;
 }
 
-static void check_news(const struct carrier_news *news)
+static void check_news(const struct carrier_notice *news)
 {
     char text[512];
     struct builder b = builder_of(text, sizeof(text) - 1);
@@ -43,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                 .what = SLICE("answer"),
                                 .fields = fields,
                                 .query = fields};
-    struct carrier_news news;
+    struct carrier_notice news;
     char id[CARRIER_ID_BYTES], why[200];
     const char *what;
 

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "net/websocket.h"
-#include "referee.h"
+#include "repeat.h"
 
 #define SETTINGS_MAX    32
 #define TOOLS_MAX       8
@@ -33,6 +33,7 @@ struct player {
     void *state;
     struct intents out;
     struct referee referee;
+    struct repeat repeat;
     struct ws ws;
     uint8_t ws_buffer[WS_BYTES];
     int64_t now_ns;
@@ -144,9 +145,13 @@ static void say_event(struct player *p, const struct provider_intent *e)
         [EVENT_DONE] = "done",       [EVENT_AUDIO] = "audio", [EVENT_SPOKEN] = "spoken",
         [EVENT_FAILED] = "failed"};
     char text[96];
-    int n = snprintf(text, sizeof(text), "%s%s %u", names[e->event],
-                     e->event == EVENT_PARTIAL && (e->flag & EVENT_COMPLETE) ? "-complete" : "",
-                     e->epoch);
+    bool partial = e->event == EVENT_PARTIAL;
+    int n = snprintf(text, sizeof(text), "%s%s", names[e->event],
+                     partial && (e->flag & EVENT_COMPLETE) ? "-complete" : "");
+
+    if (partial && (e->flag & EVENT_KEPT))
+        n += snprintf(text + n, sizeof(text) - (size_t)n, "-kept-%u", e->heard_ms);
+    n += snprintf(text + n, sizeof(text) - (size_t)n, " %u", e->epoch);
 
     if (e->event == EVENT_AUDIO) {
         say_bytes(p, text, e->text);
@@ -209,16 +214,35 @@ static void give_one(struct player *p, struct provider_input *in)
         p->referee.wrong = "its intents do not fit";
     for (size_t i = 0; i < p->out.count && !p->out.bad; i++) {
         referee_intent(&p->referee, &p->out.list[i]);
+        if (p->out.list[i].kind == INTENT_EVENT)
+            repeat_event(&p->repeat, &p->out.list[i]);
         if (p->setup->mode != REPLAY_FREE)
             say_intent(p, &p->out.list[i]);
     }
 }
 
+static void give_again(void *context, struct provider_input *in)
+{
+    give_one(context, in);
+}
+
+/* An input with what the actor does about it. */
+static void give_round(struct player *p, struct provider_input in)
+{
+    if (p->ops->kind == PROVIDER_STT && repeat_holds(&p->repeat, &in, p->referee.link))
+        return;
+    give_one(p, &in);
+    if (in.kind == INPUT_OPENED)
+        repeat_opened(&p->repeat);
+    if (in.kind == INPUT_CLOSED)
+        repeat_closed(&p->repeat, p->referee.link);
+}
+
 static void give(struct player *p, struct provider_input in)
 {
-    give_one(p, &in);
+    give_round(p, in);
     for (int i = 0; i < 8 && p->cut && p->setup->end != END_HANG && wants_link(p); i++)
-        give_one(p, &(struct provider_input){.kind = INPUT_CLOSED});
+        give_round(p, (struct provider_input){.kind = INPUT_CLOSED});
 }
 
 /* Time passes; a deadline on the way is kept. */
@@ -226,7 +250,9 @@ static void wait_ms(struct player *p, int64_t ms)
 {
     int64_t until_ns = p->now_ns + MS(ms);
 
-    for (p->timers = 0; p->ops->deadline && p->timers <= TIMERS_MAX; p->timers++) {
+    if (!p->ops->deadline || p->referee.stopped)
+        return;
+    for (p->timers = 0; p->timers <= TIMERS_MAX; p->timers++) {
         int64_t due_ns = p->ops->deadline(p->state);
         if (due_ns > until_ns)
             break;
@@ -460,7 +486,7 @@ static int world_step(struct player *p, const struct step *s)
 {
     bool bytes = s->kind == STEP_BODY || s->kind == STEP_TEXT || s->kind == STEP_BINARY;
 
-    if (p->cut)
+    if (p->cut || p->referee.stopped)
         return 0;
     if (!fits(p, s->kind)) {
         if (p->setup->mode == REPLAY_FREE || p->setup->mode == REPLAY_CUT || s->kind == STEP_END ||
@@ -531,6 +557,11 @@ static int add_setting(struct player *p, const struct step *s)
 {
     size_t *count = &p->config.setting_count;
 
+    for (size_t i = 0; i < *count; i++)
+        if (slice_equal(s->word, slice_str(p->settings[i].key))) { /* a case knows better */
+            p->settings[i].value = keep_text(p, s->text);
+            return 0;
+        }
     if (*count == SETTINGS_MAX)
         return complain(p, s->number, "too many settings");
     p->settings[(*count)++] =
@@ -634,6 +665,12 @@ static int begin(struct player *p, size_t from, size_t to)
     if (!p->state)
         abort();
     referee_init(&p->referee, p->ops->kind);
+    p->repeat = (struct repeat){.give = give_again,
+                                .context = p,
+                                .rate_hz = provider_rate_hz(p->ops, &p->config),
+                                .sound = malloc(REPEAT_SOUND_BYTES)};
+    if (!p->repeat.sound)
+        abort();
     p->said = builder_of(p->said_bytes, sizeof(p->said_bytes));
     p->expected = builder_of(p->expected_bytes, sizeof(p->expected_bytes));
     p->now_ns = SECONDS(1000);
@@ -711,6 +748,7 @@ static void player_free(struct player *p)
 {
     if (p->config.loaded && p->ops->unload)
         p->ops->unload(p->config.loaded);
+    free(p->repeat.sound);
     free(p->state);
     free(p->texts);
     free(p);

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "tools/call/plan_file.h"
-#include "tools/call/url.h"
+#include "base/url.h"
 
 static int16_t buzz[1000];
 

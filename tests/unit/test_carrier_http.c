@@ -182,7 +182,7 @@ static void vobiz_signatures(void **state)
 
 static void twilio_requests(void **state)
 {
-    struct carrier_news news;
+    struct carrier_notice news;
     const char *what = NULL;
     struct asked a;
 
@@ -215,7 +215,7 @@ static void twilio_requests(void **state)
 
 static void plivo_requests(void **state)
 {
-    struct carrier_news news;
+    struct carrier_notice news;
     const char *what = NULL;
     struct asked a;
 
@@ -237,7 +237,7 @@ static void plivo_requests(void **state)
 
 static void answers(void **state)
 {
-    struct carrier_news news = {.from = "+15550001", .to = "+15550002"};
+    struct carrier_notice news = {.from = "+15550001", .to = "+15550002"};
     struct carrier_answer a = {
         .media_url = "wss://v.example.com/media/a1", .token = "t-1", .news = &news};
     char text[600];
