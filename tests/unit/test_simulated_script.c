@@ -308,6 +308,7 @@ static void tokens_join_to_the_text(void **state)
     (void)state;
 
     assert_int_equal(token_count(rest), 6);
+    assert_int_equal(token_count(SLICE_NONE), 0);
     for (struct slice t = token_next(&rest); t.len; t = token_next(&rest), n++) {
         assert_true(slice_is_utf8(t));
         memcpy(joined + len, t.at, t.len);

@@ -170,6 +170,8 @@ struct slice token_next(struct slice *rest)
 {
     size_t n = 0;
 
+    if (rest->len == 0)
+        return SLICE_NONE;
     while (n < rest->len && isspace(rest->at[n]))
         n++;
     while (n < rest->len && !isspace(rest->at[n]))
