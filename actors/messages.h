@@ -69,7 +69,18 @@
     MESSAGE(TTS_FIRST, tts_first_msg)  /* tts -> call: first audio of the reply has come */        \
     MESSAGE(TOOL_DONE, tool_done_msg)  /* tool -> call; frame: JSON result */                      \
     MESSAGE(PROVIDER_FAILED, provider_failed_msg) /* stt, llm, tts -> call */                      \
-    MESSAGE(RECORDED, recorded_msg)               /* recorder -> call, before it ends */
+    MESSAGE(RECORDED, recorded_msg)               /* recorder -> call, before it ends */           \
+    /* ---- the network of a shard ---- */                                                         \
+    MESSAGE(NET_RESOLVE, net_resolve_msg)   /* any -> network; frame: a host name */               \
+    MESSAGE(NET_RESOLVED, net_resolved_msg) /* network -> asker */                                 \
+    MESSAGE(NET_REPORT, net_report_msg)     /* asker -> network: what came of the connection */    \
+    MESSAGE(NET_REQUEST, net_request_msg)   /* any -> network; frame: URL, head, body */           \
+    MESSAGE(NET_CANCEL, net_cookie_msg)     /* asker -> network: nothing more of it, please */     \
+    MESSAGE(NET_FLOW, net_flow_msg)         /* asker -> network: stop or resume the body */        \
+    MESSAGE(NET_STATUS, net_status_msg)     /* network -> asker: the answer begins */              \
+    MESSAGE(NET_CHUNK, net_cookie_msg)      /* network -> asker; frame: part of the body */        \
+    MESSAGE(NET_END, net_cookie_msg)        /* network -> asker: it is complete */                 \
+    MESSAGE(NET_FAILED, net_failed_msg)     /* network -> asker: there is no more of it */
 /* clang-format on */
 
 enum actor_message {
@@ -350,6 +361,67 @@ struct recorded_msg {
     int64_t bytes; /* of sound */
     uint32_t rate_hz;
     int32_t err; /* not 0: incomplete */
+};
+
+/* Numbers a plug-in for breakers, metrics and log lines: its place in providers.def. */
+#define NET_LABEL_NONE 0xFFFFu
+
+struct net_resolve_msg {
+    uint32_t cookie; /* the asker's, given back */
+    uint16_t port;   /* given back in the address */
+    uint16_t label;
+    bool guarded; /* addresses of the public internet only */
+};
+
+struct net_resolved_msg {
+    uint32_t cookie;
+    int32_t
+        err; /* 0, or ENOENT, EAGAIN, EIO, ETIMEDOUT; EBUSY: its breaker is open; EACCES: guarded */
+    struct address address;
+    uint64_t permit; /* for NET_REPORT, which each 0 asks for */
+};
+
+enum net_outcome { NET_GOOD, NET_BAD, NET_NEITHER };
+
+struct net_report_msg {
+    uint64_t permit;
+    uint8_t outcome; /* enum net_outcome */
+};
+
+#define NET_REQUEST_BYTES_MAX 262144 /* URL, head and body: 15 s of 8 kHz PCM16; beyond: refused   \
+                                      */
+
+struct net_request_msg {
+    uint32_t cookie; /* the asker's own number: at most one request of it at a time */
+    uint16_t label;
+    bool guarded;
+    char method[9]; /* "": POST with a body, else GET */
+    uint32_t url_bytes;
+    uint32_t head_bytes; /* what follows is the body */
+    uint32_t first_byte_ms;
+    uint32_t stall_ms;
+    uint32_t total_ms;
+};
+
+struct net_cookie_msg {
+    uint32_t cookie;
+};
+
+struct net_flow_msg {
+    uint32_t cookie;
+    bool pause;
+};
+
+struct net_status_msg {
+    uint32_t cookie;
+    int32_t status;
+    int32_t retry_after_ms; /* -1: not said */
+};
+
+struct net_failed_msg {
+    uint32_t cookie;
+    int32_t err;   /* a positive errno; EBUSY: its breaker is open */
+    char what[80]; /* one clause */
 };
 
 #define MESSAGE(name, body)                                                                        \

@@ -20,7 +20,7 @@
 #define KNOCK_TAG  3u
 #define KNOCK_NS   MS(100) /* after the listener closed: who knocked before has come in by then */
 
-extern const struct actor_type door_type, call_type;
+extern const struct actor_type door_type, call_type, network_type;
 
 /* One version of an agent as this shard knows it. */
 struct agent_use {
@@ -450,6 +450,13 @@ static void on_timer(struct switchboard *s, uint32_t tag)
         actor_stop_self(&s->actor, REASON(0, "the time to drain is over"));
 }
 
+/* The last of the calls has gone: nobody needs the network any more. */
+static void end(struct switchboard *s)
+{
+    actor_stop(s->actor.shard, shard_only(s->actor.shard, &network_type), REASON_NONE);
+    actor_end(&s->actor);
+}
+
 static void stop(struct switchboard *s)
 {
     actor_timer_cancel(&s->actor, &s->drain_timer);
@@ -458,14 +465,14 @@ static void stop(struct switchboard *s)
     actor_io_close(&s->actor, &s->listener, false);
     lane_close(&s->actor, &s->store);
     if (!s->actor.child)
-        actor_end(&s->actor);
+        end(s);
 }
 
 static void on_ended(struct switchboard *s, const struct msg *m)
 {
     on_child_ended(s, msg_body(m, child_ended_msg));
     if (s->actor.life == ACTOR_STOPPING && !s->actor.child)
-        actor_end(&s->actor);
+        end(s);
     else if (drained(s))
         actor_stop_self(&s->actor, REASON(0, "drained"));
 }

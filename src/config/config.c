@@ -34,15 +34,32 @@ static const struct schema_field config_fields[] = {
      .help = "Where documents are kept; sqlite: alone is the file sidetone.db in data_dir."},
     {"api.bind", FIELD_ADDRESS, AT(api_bind), "127.0.0.1:8000",
      .help = "Address of the REST API, health and metrics."},
+    {"api.tls_certificate", FIELD_PATH, AT(api_certificate), "",
+     .help =
+         "Certificate chain (PEM) of the API's port, which then speaks https alone; empty: http."},
+    {"api.tls_key", FIELD_PATH, AT(api_key), "", .help = "Its private key (PEM)."},
     {"media.bind", FIELD_ADDRESS, AT(media_bind), "127.0.0.1:7860",
      .help = "Address of the media WebSockets and the carriers' answer endpoints."},
     {"media.token_required", FIELD_CHOICE, AT(media_token), "auto", "auto|always|never",
      .help = "Whether a media WebSocket needs a single-use token; auto: unless media.bind is "
              "loopback and "
              "the request names no Origin."},
+    {"media.tls_certificate", FIELD_PATH, AT(media_certificate), "",
+     .help = "Certificate chain (PEM) of the media port, which then speaks wss alone; empty: ws. "
+             "Read again on SIGHUP."},
+    {"media.tls_key", FIELD_PATH, AT(media_key), "", .help = "Its private key (PEM)."},
     {"rtp.bind", FIELD_HOST, AT(rtp_bind), "127.0.0.1", .help = "Address of RTP sockets."},
     {"rtp.ports", FIELD_PORTS, AT(rtp_ports), "10000-19999",
      .help = "UDP ports for RTP, leased one pair per call."},
+    {"network.ca_file", FIELD_PATH, AT(ca_file), "",
+     .help =
+         "Certificates (PEM) that providers' and other servers' own are checked against; empty: "
+         "those of the system."},
+    {"network.proxy", FIELD_TEXT, AT(proxy), "", "^(https?://[^[:space:]]+)?$", 0, 300,
+     .help = "Proxy for HTTP requests, not for WebSockets; empty: none, whatever the environment "
+             "says."},
+    {"network.allow_private", FIELD_BOOL, AT(allow_private), "false",
+     .help = "Whether tools' and webhooks' URLs may lead to this machine and to private networks."},
     {"log.level", FIELD_CHOICE, AT(log_level), "info", "debug|info|warn|error",
      .help = "Least level of the JSON lines on standard output."},
     {"recording.enabled", FIELD_BOOL, AT(recording_enabled), "true",
@@ -113,8 +130,20 @@ static int accounts_check(struct config *c, char *why, size_t why_bytes)
     return 0;
 }
 
+/* A certificate without its key, or the other way round. */
+static int tls_check(struct config *c, const char *certificate, const char *key, const char *name,
+                     char *why, size_t why_bytes)
+{
+    if (!certificate[0] == !key[0])
+        return 0;
+    return config_complain(c->doc, schema_node(c->doc, name), why, why_bytes,
+                           "certificate and key belong together");
+}
+
 static int checks(struct config *c, char *why, size_t why_bytes)
 {
+    int err;
+
     struct yaml_node *token = schema_node(c->doc, "media.token_required");
 
     if (c->rtp_ports.last == c->rtp_ports.first)
@@ -123,8 +152,15 @@ static int checks(struct config *c, char *why, size_t why_bytes)
     if (c->media_token == CONFIG_TOKEN_NEVER && !c->media_bind.loopback)
         return config_complain(c->doc, token, why, why_bytes,
                                "\"never\" is only for a loopback media.bind");
-    int rc = accounts_check(c, why, why_bytes);
-    return rc ? rc : public_url_trim(c);
+    err = tls_check(c, c->api_certificate, c->api_key,
+                    c->api_key[0] ? "api.tls_key" : "api.tls_certificate", why, why_bytes);
+    if (!err)
+        err =
+            tls_check(c, c->media_certificate, c->media_key,
+                      c->media_key[0] ? "media.tls_key" : "media.tls_certificate", why, why_bytes);
+    if (!err)
+        err = accounts_check(c, why, why_bytes);
+    return err ? err : public_url_trim(c);
 }
 
 /* Takes the document. */
@@ -227,6 +263,13 @@ void config_restart_keys(const struct config *old, const struct config *next, ch
         {"twilio", !account_equal(&old->twilio, &next->twilio)},
         {"plivo", !account_equal(&old->plivo, &next->plivo)},
         {"vobiz", !account_equal(&old->vobiz, &next->vobiz)},
+        {"api.tls_certificate", strcmp(old->api_certificate, next->api_certificate) != 0},
+        {"api.tls_key", strcmp(old->api_key, next->api_key) != 0},
+        {"media.tls_certificate", strcmp(old->media_certificate, next->media_certificate) != 0},
+        {"media.tls_key", strcmp(old->media_key, next->media_key) != 0},
+        {"network.ca_file", strcmp(old->ca_file, next->ca_file) != 0},
+        {"network.proxy", strcmp(old->proxy, next->proxy) != 0},
+        {"network.allow_private", old->allow_private != next->allow_private},
     };
     struct builder b = builder_of(out, out_bytes - 1);
 

@@ -37,9 +37,16 @@ struct config {
     int realtime;  /* enum config_realtime */
     int log_level; /* enum config_log_level */
     bool recording_enabled;
-    int recording_format; /* enum config_recording */
-    const char *store;    /* URI; "sqlite:" is a file in data_dir */
-    int64_t journal_mb;   /* of each shard's region */
+    int recording_format;        /* enum config_recording */
+    const char *store;           /* URI; "sqlite:" is a file in data_dir */
+    int64_t journal_mb;          /* of each shard's region */
+    const char *api_certificate; /* "": the API speaks http */
+    const char *api_key;
+    const char *media_certificate; /* "": the media port speaks ws */
+    const char *media_key;
+    const char *ca_file; /* "": the system's certificates */
+    const char *proxy;   /* "": none */
+    bool allow_private;  /* guarded requests may go to private addresses */
     struct config_account twilio;
     struct config_account plivo;
     struct config_account vobiz;

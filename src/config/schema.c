@@ -163,8 +163,8 @@ static int path_take(struct reading *r, const struct given *g, const char **out)
     const char *slash = strrchr(file, '/');
 
     *out = g->text;
-    if (!g->text[0])
-        return value_bad(r, g, "is not a path");
+    if (!g->text[0]) /* none, where the default is none */
+        return g->field->fallback && !g->field->fallback[0] ? 0 : value_bad(r, g, "is not a path");
     if (!g->node || g->text[0] == '/' || !slash)
         return 0;
     size_t bytes = (size_t)(slash - file) + strlen(g->text) + 2;

@@ -14,15 +14,19 @@
  *     CONNECT ──▶ OPENED ──▶ BYTES ... ──▶ CLOSED          or at once CLOSED
  *     REQUEST ──▶ STATUS ──▶ CHUNK ... ──▶ END             or at any point CLOSED instead
  *
- * The actor retries before it says CLOSED: a connection three times (at once, after 1, 2 and 4 s),
- * a request that failed or was answered 408, 429 or 5xx the same, as long as no STATUS was given.
+ * The actor retries before it says CLOSED: a connection is tried at once and, while it fails, again
+ * after 1, 2 and 4 s; a request that failed or was answered 408, 429 or 5xx the same, as long as no
+ * STATUS was given. What cannot get better (401, a bad URL, an open breaker) is told at once.
  * A socket that ends after OPENED is told as CLOSED: the plug-in forgets what it was in the middle
  * of and may CONNECT again at once; the pace of that is the actor's. What STATUS gives is then
  * final: any status, with its body as chunks.
  *
- * stt: from CONNECT to OPENED the inputs SPEECH, AUDIO and FINISH wait and come behind OPENED.
- * After a new CONNECT in the middle of an utterance they come once more, but for the audio that an
- * event with EVENT_KEPT has acknowledged, and at most 10 s of it. */
+ * stt: from CONNECT to OPENED the inputs SPEECH, AUDIO and FINISH wait; behind OPENED come those
+ * of the utterance that is going on, SPEECH first, also if it had been given before.
+ So a new
+ * CONNECT in the middle of an utterance repeats its audio, but for what an event with EVENT_KEPT
+ has
+ * acknowledged, and at most 10 s of it. */
 #ifndef PROVIDER_PROVIDER_H
 #define PROVIDER_PROVIDER_H
 

@@ -534,6 +534,16 @@ int actor_file_open(struct actor *a, const char *path, int flags, unsigned mode,
     return counted(a, io->ops->file_open(io, actor_owner(a), path, flags, mode, id));
 }
 
+int actor_watch(struct actor *a, int fd, io_id *id)
+{
+    struct io *io = a->shard->io;
+
+    *id = IO_NONE;
+    if (!io || !io->ops->watch) /* the simulator: there is nothing foreign in it */
+        return -ENOTSUP;
+    return counted(a, io->ops->watch(io, actor_owner(a), fd, id));
+}
+
 void actor_io_close(struct actor *a, io_id *id, bool flush)
 {
     struct io *io = a->shard->io;

@@ -154,6 +154,7 @@ int actor_udp_open(struct actor *a, const struct address *local, io_id *id, stru
 int actor_listen(struct actor *a, const struct address *local, io_id *id, struct address *bound);
 int actor_connect(struct actor *a, const struct address *peer, io_id *id);
 int actor_file_open(struct actor *a, const char *path, int flags, unsigned mode, io_id *id);
+int actor_watch(struct actor *a, int fd, io_id *id);
 /* Closes and forgets; *id becomes IO_NONE. Accepts IO_NONE. */
 void actor_io_close(struct actor *a, io_id *id, bool flush);
 /* Gives a handle to another actor of the shard. */

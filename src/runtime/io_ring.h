@@ -24,6 +24,7 @@ enum ring_op {
     OP_NAMED,   /* multishot recvmsg, which tells the sender */
     OP_ACCEPT,
     OP_CONNECT,
+    OP_WATCH,  /* a foreign descriptor, once */
     OP_SEND,   /* of a stream */
     OP_PACKET, /* one datagram out: speaks only when it fails */
     OP_OPEN,
@@ -129,6 +130,10 @@ void file_opened(struct ring *r, struct slot *s, int res);
 /* Submits what is left of a write; false without an entry. */
 bool write_begin(struct ring *r, struct slot *s, uint32_t number);
 void file_written(struct ring *r, uint32_t number, int res);
+
+/* ---- io_uring_watch.c ---- */
+void watch_step(struct ring *r, struct slot *s);
+void watch_ready(struct ring *r, struct slot *s, int res);
 
 /* ---- io_uring_stream.c ---- */
 void stream_step(struct ring *r, struct slot *s);

@@ -26,7 +26,7 @@
 #define IO_PATH_BYTES    1024
 #define IO_BACKLOG_COUNT 4096
 
-enum slot_kind { SLOT_FREE, SLOT_UDP, SLOT_LISTENER, SLOT_STREAM, SLOT_FILE };
+enum slot_kind { SLOT_FREE, SLOT_UDP, SLOT_LISTENER, SLOT_STREAM, SLOT_FILE, SLOT_WATCH };
 
 /* Why a slot waits on the list of deferred events. */
 enum slot_pend {
@@ -202,6 +202,8 @@ uint64_t core_dropped(const struct io *io);
 uint64_t core_stalls(const struct io *io);
 uint32_t core_stream_queued(struct io *io, io_id id);
 void core_own(struct io *io, io_id id, uint64_t owner);
+/* Watches a duplicate, so that the slot has a descriptor of its own to close. */
+int core_watch(struct io *io, uint64_t owner, int fd, io_id *id);
 void core_wake(struct io *io);
 /* Empties the wake descriptor and delivers IO_WOKEN. */
 void core_woken(struct io_core *core);

@@ -261,6 +261,9 @@ static void slot_step(struct ring *r, struct slot *s)
     case SLOT_FILE:
         file_step(r, s);
         break;
+    case SLOT_WATCH:
+        watch_step(r, s);
+        break;
     }
 }
 
@@ -293,6 +296,9 @@ static void completed(struct ring *r, const struct io_uring_cqe *cqe)
         break;
     case OP_CONNECT:
         stream_connected(r, s, cqe->res);
+        break;
+    case OP_WATCH:
+        watch_ready(r, s, cqe->res);
         break;
     case OP_SEND:
         stream_sent(r, s, cqe->res);
@@ -504,6 +510,7 @@ static const struct io_ops uring_ops = {
     .own = core_own,
     .file_open = uring_file_open,
     .file_write = uring_file_write,
+    .watch = core_watch,
     .wait = uring_wait,
     .wake = core_wake,
     .open_count = core_open_count,

@@ -140,7 +140,10 @@ void receive_want(struct ring *r, struct slot *s, enum receive_state wanted)
 /* ---- the end of a slot ---- */
 static void asked_end(struct ring *r, struct slot *s)
 {
-    enum ring_op op = s->sending ? OP_SEND : s->kind == SLOT_LISTENER ? OP_ACCEPT : OP_CONNECT;
+    enum ring_op op = s->sending                 ? OP_SEND
+                      : s->kind == SLOT_LISTENER ? OP_ACCEPT
+                      : s->kind == SLOT_WATCH    ? OP_WATCH
+                                                 : OP_CONNECT;
 
     if (!s->asked_cancel && (s->asked || s->sending))
         s->asked_cancel = ring_cancel(r, s, op);

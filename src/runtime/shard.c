@@ -108,6 +108,8 @@ static uint16_t message_of(enum io_event_kind kind)
         return MSG_PACKET;
     case IO_OPENED:
         return MSG_FILE_OPENED;
+    case IO_READY:
+        return MSG_READY;
     case IO_WRITTEN:
     case IO_WOKEN:
         break;
@@ -559,6 +561,16 @@ uint32_t shard_type_used(const struct shard *shard, const struct actor_type *typ
         if (shard->slabs[i].type == type)
             return shard->slabs[i].used;
     return 0;
+}
+
+struct actor_id shard_only(const struct shard *shard, const struct actor_type *type)
+{
+    for (size_t i = 0; i < shard->setup.type_count; i++) {
+        const struct slab *slab = &shard->slabs[i];
+        if (slab->type == type && slab->max == 1 && shard->actors[slab->base])
+            return shard->actors[slab->base]->id;
+    }
+    return ACTOR_NOBODY;
 }
 
 /* The actor after `a` in a walk of its tree, children before siblings; NULL at the end. */

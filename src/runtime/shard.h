@@ -91,6 +91,8 @@ struct shard_load shard_load(const struct shard *shard);
 size_t shard_own_bytes(const struct shard *shard);
 /* Actors of one type in use, and how many may be. */
 uint32_t shard_type_used(const struct shard *shard, const struct actor_type *type);
+/* The one actor of a type of which there is one slot, or nobody. */
+struct actor_id shard_only(const struct shard *shard, const struct actor_type *type);
 /* Visits every live actor, parents before children. */
 void shard_visit(struct shard *shard, void (*visit)(void *context, struct actor *a, int depth),
                  void *context);

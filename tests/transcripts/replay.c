@@ -306,6 +306,12 @@ static bool do_turn(struct player *p, const struct step *s)
     return false;
 }
 
+static bool is_new_turn(struct slice word)
+{
+    return slice_equal(word, SLICE("heard")) || slice_equal(word, SLICE("keys")) ||
+           slice_equal(word, SLICE("silence")) || slice_equal(word, SLICE("unclear"));
+}
+
 /* For inputs that were made up: epochs grow, and one that was cancelled or is over is not named
  * again, but by the result of a tool. The start was given already. */
 static bool an_actor_would(struct player *p, const struct step *s)
@@ -315,6 +321,8 @@ static bool an_actor_would(struct player *p, const struct step *s)
     if (slice_equal(s->word, SLICE("stop")))
         return true;
     if (s->epoch == 0 || s->epoch >= REFEREE_EPOCHS_MAX || slice_equal(s->word, SLICE("start")))
+        return false;
+    if (is_new_turn(s->word) && s->epoch <= p->newest_epoch)
         return false;
     if (s->epoch > p->newest_epoch && !tool && !cancel)
         p->newest_epoch = s->epoch;

@@ -301,7 +301,7 @@ static void complaints_name_file_line_and_key(void **state)
 
     (void)state;
     assert_int_equal(load_agent("  provider: openai\n", &bundle, why), -EINVAL);
-    assert_string_equal(why, "a.yaml:5: stt.api_key: must be given, or the environment variable "
+    assert_string_equal(why, "a.yaml:4: stt.api_key: must be given, or the environment variable "
                              "OPENAI_API_KEY set: \"openai\" needs a key");
     assert_int_equal(load_agent("  provider: deepgram\n  encoding: opus\n", &bundle, why), -EINVAL);
     assert_string_equal(why, "a.yaml:6: stt.encoding: must be one of: mulaw linear16");
