@@ -44,6 +44,7 @@ struct deepgram {
     uint64_t sent_at; /* position behind the last byte sent */
     uint64_t sent;    /* bytes on this socket: the service's clock */
     uint64_t stale;   /* its instant before which words belong to what is over; 0: none do */
+    uint32_t settled; /* the epoch whose sentence is over, without a word since, or 0 */
     bool finalized;   /* Finalize is out for the utterance that is finishing */
     int64_t finalized_ns;
     int64_t finalize_ns; /* how long its answer may take */
@@ -85,6 +86,7 @@ static void went_down(struct deepgram *d, const struct provider_input *in, int64
     d->link = LINK_DOWN;
     d->status = in->status;
     d->down_ns = now_ns;
+    d->settled = 0;
     d->finalized = false;
     utterance_lost(&d->u, in->status, cloud_says(in->status), out);
     if (cloud_is_fatal(in->status)) {
@@ -108,6 +110,17 @@ static void came_up(struct deepgram *d, int64_t now_ns)
 }
 
 /* ---- sound ---- */
+
+/* What has been sent is the service's past: words out of it that still come are nobody's. The
+ * service's clock counts what is sent, and the actor what it gave: so the rest of it is sent too.
+ */
+static void forget_sent(struct deepgram *d, int64_t now_ns, struct intents *out)
+{
+    if (d->link == LINK_UP && d->sent && !d->finalized)
+        send_text(d, SLICE("{\"type\":\"Finalize\"}"), now_ns, out);
+    d->stale = d->link == LINK_UP ? d->sent : 0;
+    d->finalized = false;
+}
 
 /* What waits, if it is at least `piece` bytes. */
 static void send_sound(struct deepgram *d, const struct loaded *l, size_t piece, int64_t now_ns,
@@ -141,17 +154,10 @@ static void pump(struct deepgram *d, const struct loaded *l, int64_t now_ns, str
     send_text(d, SLICE("{\"type\":\"Finalize\"}"), now_ns, out);
     d->finalized = true;
     d->finalized_ns = now_ns;
-}
-
-/* What has been sent is the service's past: words out of it that still come are nobody's. The
- * service's clock counts what is sent, and the actor what it gave: so the rest of it is sent too.
- */
-static void forget_sent(struct deepgram *d, int64_t now_ns, struct intents *out)
-{
-    if (d->link == LINK_UP && d->sent && !d->finalized)
-        send_text(d, SLICE("{\"type\":\"Finalize\"}"), now_ns, out);
-    d->stale = d->link == LINK_UP ? d->sent : 0;
-    d->finalized = false;
+    if (d->settled != d->u.epoch)
+        return;
+    utterance_final(&d->u, out); /* its last word is known: no answer need be waited for */
+    forget_sent(d, now_ns, out);
 }
 
 /* ---- words ---- */
@@ -226,6 +232,10 @@ static void take_result(struct deepgram *d, const struct loaded *l, const struct
         utterance_words(&d->u, r->text, r->confidence);
     else
         utterance_tail(&d->u, r->text);
+    if (r->text.len)
+        d->settled = 0;
+    if (r->is_final && r->speech_final && d->u.text_len)
+        d->settled = d->u.epoch;
     if (r->from_finalize && d->finalized) {
         d->finalized = false;
         utterance_final(&d->u, out);
@@ -245,6 +255,7 @@ static void take_message(struct deepgram *d, const struct provider_input *in, st
         take_result(d, loaded_of(in), &r, out);
     } else if (json_is(&doc, "type", "UtteranceEnd") && d->u.text_len && !d->stale) {
         utterance_partial(&d->u, true, out);
+        d->settled = d->u.tail_len ? 0 : d->u.epoch;
     }
     json_free(&doc);
 }
