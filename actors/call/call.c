@@ -26,7 +26,7 @@ extern const struct actor_type tool_type;
 
 static struct slice heard_text(const struct call *c)
 {
-    return slice_of(c->heard, c->heard_len);
+    return note_text(&c->heard);
 }
 
 static int64_t now_of(const struct call *c)
@@ -45,8 +45,7 @@ static void send_epoch(struct call *c, struct actor_id to, uint16_t type, uint32
 
 static void write_heard(struct call *c)
 {
-    cdr_heard(&c->cdr, heard_text(c), slice_of(c->understood, c->understood_len), c->confidence,
-              c->by_keys);
+    cdr_heard(&c->cdr, heard_text(c), note_text(&c->understood), c->confidence, c->by_keys);
 }
 
 void call_write_said(struct call *c, size_t bytes, bool cut)
@@ -100,11 +99,25 @@ static void speak_clauses(struct call *c)
         actor_send_body(&c->actor, c->tts, TTS_END, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
 }
 
+/* What no memory is found for is left out, as what is too long is. */
+static void add_to_reply(struct call *c, struct slice text)
+{
+    size_t len = c->reply.len + text.len;
+    uint32_t room = c->reply.room;
+
+    if (len > room && room < TURN_TEXT_BYTES_MAX) {
+        uint8_t *memory = text_memory(&c->actor, len, TURN_TEXT_BYTES_MAX, &room);
+        if (memory)
+            actor_memory_put(&c->actor, reply_move(&c->reply, memory, room));
+    }
+    reply_add(&c->reply, text);
+}
+
 /* Something of the call's own: the greeting, a reminder, an apology. */
 static void say(struct call *c, const char *text)
 {
     begin_reply(c, c->turn.reply_epoch);
-    reply_add(&c->reply, slice_str(text));
+    add_to_reply(c, slice_str(text));
     reply_end(&c->reply);
     speak_clauses(c);
 }
@@ -116,7 +129,7 @@ static void ask(struct call *c, enum turn_kind kind, struct slice text)
 
     begin_reply(c, c->turn.reply_epoch);
     c->asked = true;
-    c->understood_len = 0;
+    c->understood.len = 0;
     c->cdr.turn++;
     if (kind != TURN_SILENCE)
         call_tell_heard(c);
@@ -126,8 +139,7 @@ static void ask(struct call *c, enum turn_kind kind, struct slice text)
 
 static void ask_keys(struct call *c)
 {
-    c->heard_len = c->digit_count;
-    memcpy(c->heard, c->digits, c->digit_count);
+    note_set(&c->actor, &c->heard, slice_of(c->digits, c->digit_count), TURN_TEXT_BYTES_MAX);
     c->digit_count = 0;
     c->confidence = 100;
     c->by_keys = true;
@@ -140,12 +152,12 @@ static void ask_silence(struct call *c)
 {
     const struct agent *agent = c->bundle->agent;
 
-    c->heard_len = 0;
+    c->heard.len = 0;
     c->by_keys = false;
     c->interrupting = false;
     if (agent->online_check.message[0]) {
         c->cdr.turn++; /* it must not stand in the log in place of the turn before it */
-        c->understood_len = 0;
+        c->understood.len = 0;
         say(c, agent->online_check.message);
         return;
     }
@@ -171,7 +183,7 @@ static void do_listen(struct call *c, uint32_t actions)
         c->taken_back = c->final_owed;
     } else {
         c->taken_back = 0;
-        c->heard_len = 0;
+        c->heard.len = 0;
         c->interrupting = (actions & ACT_HOLD) != 0;
     }
     c->final_owed = 0;
@@ -192,7 +204,7 @@ static void give_way(struct call *c, uint32_t actions)
         return;
     }
     call_write_said(c, 0, true);
-    c->heard_len = 0;
+    c->heard.len = 0;
 }
 
 /* A stop overtakes what was sent before it: who watches sees the last words first. */
@@ -224,7 +236,7 @@ static void do_commit(struct call *c)
     c->failures = 0;
     send_epoch(c, c->llm, LLM_COMMIT, c->reply_of);
     write_heard(c);
-    if (c->heard_len)
+    if (c->heard.len)
         metrics_add(METRIC_TURNS, 1);
 }
 
@@ -409,24 +421,21 @@ static bool awaits_final(const struct call *c, uint32_t epoch)
 static void hear_nothing(struct call *c, uint32_t epoch)
 {
     if (awaits_final(c, epoch))
-        decide(c, epoch, c->heard_len > 0);
+        decide(c, epoch, c->heard.len > 0);
 }
 
 static void on_heard(struct call *c, const struct msg *m)
 {
     const struct stt_words_msg *body = msg_body(m, stt_words_msg);
     struct slice text = text_of(&c->actor, m);
-    struct builder b = builder_of(c->heard, sizeof(c->heard));
     bool awaited = awaits_final(c, body->epoch);
-    uint32_t before = c->heard_len > 0;
 
     if (!awaited && (body->epoch == 0 || body->epoch != c->taken_back))
         return;
-    b.len = c->heard_len;
-    if (before && text.len && b.len < sizeof(c->heard))
-        builder_u8(&b, ' ');
-    builder_slice_add(&b, text_cut(text, sizeof(c->heard) - b.len));
-    c->heard_len = (uint32_t)b.len;
+    uint32_t before = c->heard.len > 0;
+    if (before && text.len)
+        note_add(&c->actor, &c->heard, SLICE(" "), TURN_TEXT_BYTES_MAX);
+    note_add(&c->actor, &c->heard, text, TURN_TEXT_BYTES_MAX);
     if (!awaited) /* the sentence goes on: it is answered as a whole */
         return;
     cdr_stamp(&c->cdr, &c->cdr.ledger.stt_final_ns, now_of(c));
@@ -459,7 +468,7 @@ static void on_llm_text(struct call *c, const struct msg *m)
         return;
     expect_progress(c);
     cdr_stamp(&c->cdr, &c->cdr.ledger.first_token_ns, now_of(c));
-    reply_add(&c->reply, text_of(&c->actor, m));
+    add_to_reply(c, text_of(&c->actor, m));
     speak_clauses(c);
 }
 
@@ -495,13 +504,8 @@ static void on_llm_done(struct call *c, const struct llm_done_msg *m)
 
 static void on_understood(struct call *c, const struct msg *m)
 {
-    struct slice text = text_cut(text_of(&c->actor, m), sizeof(c->understood));
-
-    if (msg_body(m, epoch_msg)->epoch != c->reply_of)
-        return;
-    c->understood_len = (uint32_t)text.len;
-    if (text.len)
-        memcpy(c->understood, text.at, text.len);
+    if (msg_body(m, epoch_msg)->epoch == c->reply_of)
+        note_set(&c->actor, &c->understood, text_of(&c->actor, m), UNDERSTOOD_BYTES);
 }
 
 /* A tool with effects runs only while the turn that asked for it is the current one. */
@@ -553,8 +557,8 @@ static void apologise(struct call *c)
     c->tools_pending = 0;
     if (c->turn.state == TURN_THINKING) {
         if (c->reply.len)
-            reply_add(&c->reply, SLICE(" "));
-        reply_add(&c->reply, slice_str(apology));
+            add_to_reply(c, SLICE(" "));
+        add_to_reply(c, slice_str(apology));
     }
     reply_end(&c->reply);
     speak_clauses(c);

@@ -7,6 +7,7 @@
 #include "actors/call/cdr.h"
 #include "actors/call/reply.h"
 #include "actors/messages.h"
+#include "actors/text.h"
 #include "actors/world.h"
 
 #define UNDERSTOOD_BYTES 512
@@ -42,11 +43,9 @@ struct call {
     char line[72];          /* what the leg failed of: the call's own reason */
     uint32_t tools_pending; /* called by this reply and not done */
     struct reply reply;
-    uint32_t heard_len;
-    uint8_t heard[TURN_TEXT_BYTES_MAX];
+    struct note heard;
+    struct note understood;
     uint8_t confidence;
-    uint32_t understood_len;
-    uint8_t understood[UNDERSTOOD_BYTES];
     uint32_t digit_count;
     char digits[DTMF_DIGITS_MAX];
     bool by_keys; /* the present turn began with digits */

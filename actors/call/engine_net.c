@@ -294,6 +294,7 @@ static void socket_failed(struct engine_net *n, int err, int32_t status, const c
 {
     bool over = hopeless(err, status) || ++n->socket.tries >= ENGINE_TRIES;
 
+    n->socket.failed_ns = now_of(n);
     metrics_add_of(METRIC_PROVIDER_FAILURES, n->label, 1);
     report(n, hopeless(err, status) ? NET_NEITHER : NET_BAD);
     if (over) {
@@ -339,6 +340,8 @@ void engine_net_connect(struct engine_net *n, const struct provider_intent *inte
     if (intent->head.len)
         memcpy(n->socket.head, intent->head.at, intent->head.len);
     n->socket.head_len = intent->head.len;
+    if (now_of(n) - n->socket.failed_ns >= ENGINE_FORGET_NS)
+        n->socket.tries = 0;
     if (n->socket.tries == 0) {
         socket_begin(n);
         return;
@@ -405,6 +408,7 @@ static void socket_closed(struct engine_net *n, const struct ws_client_event *ev
         return;
     }
     n->socket.tries = good ? 0 : n->socket.tries + 1;
+    n->socket.failed_ns = now_of(n);
     if (ev->err || (ev->status != WS_CLOSE_NORMAL && ev->status != WS_CLOSE_NONE)) {
         metrics_add_of(METRIC_PROVIDER_FAILURES, n->label, 1);
         log_warn("engine", NULL, "%s: the socket was lost: %s (%d)", name_of(n), ev->what,

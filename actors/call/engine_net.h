@@ -13,12 +13,13 @@
 #include "net/ws_client.h"
 
 #define ENGINE_URL_BYTES    (URL_TARGET_BYTES + 300)
-#define ENGINE_TRIES        4          /* of one CONNECT or REQUEST: at once, after 1, 2 and 4 s */
-#define ENGINE_STABLE_NS    SECONDS(5) /* a socket open for so long was a good one */
-#define ENGINE_REPLAY_MS    10000      /* of an utterance; the oldest is dropped */
-#define ENGINE_QUEUED_MAX   32         /* frames towards the peer while sound is repeated */
-#define ENGINE_PIECE_MS     100        /* of repeated sound in one input */
-#define ENGINE_RETRY_MAX_MS 4000       /* a server that asks for more patience is not waited for */
+#define ENGINE_TRIES        4           /* of one CONNECT or REQUEST: at once, after 1, 2 and 4 s */
+#define ENGINE_STABLE_NS    SECONDS(5)  /* a socket open for so long was a good one */
+#define ENGINE_FORGET_NS    SECONDS(60) /* without a failure: those before do not count */
+#define ENGINE_REPLAY_MS    10000       /* of an utterance; the oldest is dropped */
+#define ENGINE_QUEUED_MAX   32          /* frames towards the peer while sound is repeated */
+#define ENGINE_PIECE_MS     100         /* of repeated sound in one input */
+#define ENGINE_RETRY_MAX_MS 4000        /* a server that asks for more patience is not waited for */
 
 enum engine_socket_state { SOCKET_OFF, SOCKET_NAMING, SOCKET_WAITING, SOCKET_OPENING, SOCKET_OPEN };
 enum engine_request_state { REQUEST_OFF, REQUEST_WAITING, REQUEST_ASKED, REQUEST_STREAMING };
@@ -53,7 +54,7 @@ struct engine_net {
         uint32_t cookie; /* of the name being resolved */
         uint32_t tries;  /* that failed, in a row */
         uint64_t permit;
-        int64_t began_ns, opened_ns;
+        int64_t began_ns, opened_ns, failed_ns;
     } socket;
     struct {
         enum engine_request_state state;

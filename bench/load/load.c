@@ -50,11 +50,23 @@ static int by_phase(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Short calls that are there at one time, and a tenth more. */
+static uint32_t churn_places(const struct load_options *o)
+{
+    uint64_t most = 0;
+
+    for (uint32_t i = 0; i < o->rate_count; i++)
+        most = o->rates[i] > most ? o->rates[i] : most;
+    return (uint32_t)(most * (uint64_t)o->churn_ms / 900 + (most ? 64 : 0));
+}
+
 static void place_calls(struct load *l)
 {
     for (uint32_t i = 0; i < l->options->step_count; i++)
         if (l->options->steps[i] > l->call_count)
             l->call_count = l->options->steps[i];
+    l->steady = l->call_count;
+    l->call_count += churn_places(l->options);
     l->calls = calloc(l->call_count, sizeof(*l->calls));
     l->order = calloc(l->call_count, sizeof(*l->order));
     l->phase_ns = calloc(l->call_count, sizeof(*l->phase_ns));
@@ -201,6 +213,16 @@ int64_t load_quantum_us(const struct load *l)
     return us < QUANTUM_US_MIN ? QUANTUM_US_MIN : us > QUANTUM_US_MAX ? QUANTUM_US_MAX : us;
 }
 
+static int64_t seconds_left(const struct load *l, int64_t until_ns)
+{
+    return until_ns > l->now_ns ? (until_ns - l->now_ns + NS_PER_S - 1) / NS_PER_S : 0;
+}
+
+bool load_interrupted(void)
+{
+    return interrupted;
+}
+
 static void turn(struct load *l, const char *doing, int64_t left)
 {
     read_clock(l);
@@ -214,9 +236,9 @@ static void turn(struct load *l, const char *doing, int64_t left)
     sleep_until(wake_ns < next_ns || l->asking ? next_ns : wake_ns);
 }
 
-static int64_t seconds_left(const struct load *l, int64_t until_ns)
+void load_turn(struct load *l, const char *doing, int64_t until_ns)
 {
-    return until_ns > l->now_ns ? (until_ns - l->now_ns + NS_PER_S - 1) / NS_PER_S : 0;
+    turn(l, doing, seconds_left(l, until_ns));
 }
 
 static void run_until(struct load *l, const char *doing, int64_t until_ns)
@@ -241,7 +263,7 @@ static void ramp(struct load *l, uint32_t target)
     }
 }
 
-static void measure(struct load *l, uint32_t target)
+struct load_window *load_window_open(struct load *l, uint32_t target)
 {
     struct load_window *w = &l->windows[l->window_count++];
 
@@ -250,7 +272,11 @@ static void measure(struct load *l, uint32_t target)
     w->own_ns = -process_own_ns();
     w->lost = trunk_lost(&l->trunk);
     l->window = w;
-    run_until(l, "measuring", l->now_ns + SECONDS(l->options->hold_s));
+    return w;
+}
+
+void load_window_close(struct load *l, struct load_window *w)
+{
     w->has_process = w->has_process && process_read(l->options->pid, &w->after) == 0;
     w->to_ns = l->now_ns;
     w->own_ns += process_own_ns();
@@ -261,6 +287,14 @@ static void measure(struct load *l, uint32_t target)
         w->slots += w->missing;
     }
     l->window = &l->rest;
+}
+
+static void measure(struct load *l, uint32_t target)
+{
+    struct load_window *w = load_window_open(l, target);
+
+    run_until(l, "measuring", l->now_ns + SECONDS(l->options->hold_s));
+    load_window_close(l, w);
 }
 
 static void raise_files(void)
@@ -311,8 +345,11 @@ int load_run(struct load *l, const struct load_options *options)
     for (uint32_t i = 0; i < options->step_count && !interrupted; i++) {
         ramp(l, options->steps[i]);
         run_until(l, "settling", l->now_ns + SECONDS(options->settle_s));
-        measure(l, options->steps[i]);
+        if (!options->rate_count)
+            measure(l, options->steps[i]);
     }
+    if (options->rate_count && !interrupted)
+        load_churn(l);
     for (uint32_t i = 0; i < l->call_count; i++)
         call_hang_up(l, &l->calls[i]);
     trunk_flush(&l->trunk);

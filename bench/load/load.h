@@ -30,7 +30,8 @@
 #define LOAD_MESSAGE_BYTES 8192
 #define LOAD_UNSENT_BYTES  16384 /* that the server does not take; beyond, the call is broken */
 #define LOAD_ECHO_RING     64    /* packets of one call that may be under way */
-#define LOAD_SECONDS_MAX   7200  /* of the time line kept */
+#define LOAD_NOTES_MAX     16
+#define LOAD_SECONDS_MAX   7200 /* of the time line kept */
 
 enum load_state { LOAD_IDLE, LOAD_ASKING, LOAD_LIVE, LOAD_OVER };
 
@@ -64,8 +65,9 @@ struct load_echo {
 struct load_call {
     enum load_state state;
     uint32_t index;
-    int fd;     /* twilio: the media socket */
-    int ask_fd; /* of POST /calls; -1 when none */
+    uint32_t generation; /* churn: calls that this place has had */
+    int fd;              /* twilio: the media socket */
+    int ask_fd;          /* of POST /calls; -1 when none */
     int64_t asked_ns;
     uint64_t frame; /* of the next one sent */
     struct talk talk;
@@ -91,6 +93,9 @@ struct load_window {
     uint64_t sent, received, speech, voiced;
     uint64_t slots, late, missing; /* packets owed; of them late, never sent */
     uint64_t wrong, broken, turns, unanswered;
+    uint32_t rate; /* churn: calls begun per second */
+    uint64_t begun, admitted, refused, completed, held_back;
+    struct histogram refusal;   /* from the connection's first packet to the 503 */
     struct histogram response;  /* last speech packet sent to first voiced packet received */
     struct histogram lateness;  /* of slots, behind the earliest schedule */
     struct histogram send_late; /* our own packets, after they were due */
@@ -114,7 +119,8 @@ struct load {
     struct load_call *calls;
     uint32_t *order; /* calls by phase */
     int64_t *phase_ns;
-    uint32_t call_count; /* of the largest step */
+    uint32_t call_count; /* of the largest step, and the places of short calls */
+    uint32_t steady;     /* churn: calls that are held beside the short ones */
     uint32_t begun, asking, live, failed, dropped;
     int epoll; /* of TCP */
     struct trunk trunk;
@@ -134,11 +140,23 @@ struct load {
     struct process_sample at_start, last;
     int64_t start_ns, last_ns;
     uint64_t faults;
+    struct load_note {
+        const char *what;
+        uint32_t count;
+    } notes[LOAD_NOTES_MAX]; /* churn: what went wrong with short calls; further kinds are not told
+                              */
 };
 
 /* Runs everything. 0, or -errno when it cannot. */
 MUST_USE int load_run(struct load *l, const struct load_options *options);
 void load_fini(struct load *l);
+/* ---- its parts, for churn.c: short calls at the options' rates ---- */
+void load_churn(struct load *l);
+/* One round: sends what is due, takes what came, sleeps. */
+void load_turn(struct load *l, const char *doing, int64_t until_ns);
+struct load_window *load_window_open(struct load *l, uint32_t calls);
+void load_window_close(struct load *l, struct load_window *w);
+bool load_interrupted(void);
 /* Packets due within this leave together, unless the options say otherwise the more, the more
  * callers there are: a wake costs as much as some packets. */
 int64_t load_quantum_us(const struct load *l);
@@ -160,6 +178,10 @@ void call_receive(struct load *l, struct load_call *c);
 void call_hang_up(struct load *l, struct load_call *c);
 /* Gives a call up; `what` is a literal. */
 void call_end(struct load *l, struct load_call *c, const char *what);
+/* The server says that it is full. */
+void call_refused(struct load *l, struct load_call *c, int64_t at_ns);
+/* An ended call's place is used again. */
+void call_reset(struct load_call *c);
 /* Media flows from now on. */
 void call_live(struct load *l, struct load_call *c);
 void call_fault(struct load *l, struct load_call *c, const char *what);

@@ -15,10 +15,24 @@ int call_watch(struct load *l, struct load_call *c, int fd)
     return epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
+/* A short call's place is used again, so what went wrong is kept here: each reason once. */
+static void load_note(struct load *l, const char *what)
+{
+    for (uint32_t i = 0; i < LOAD_NOTES_MAX; i++) {
+        if (l->notes[i].what && l->notes[i].what != what)
+            continue;
+        l->notes[i].what = what;
+        l->notes[i].count++;
+        return;
+    }
+}
+
 void call_fault(struct load *l, struct load_call *c, const char *what)
 {
     c->faults++;
     l->faults++;
+    if (l->options->rate_count)
+        load_note(l, what);
     if (!c->what)
         c->what = what;
 }
@@ -49,8 +63,29 @@ void call_end(struct load *l, struct load_call *c, const char *what)
     }
     if (what && !c->what)
         c->what = what;
+    if (what && l->options->rate_count)
+        load_note(l, what);
     c->state = LOAD_OVER;
     shut(c);
+}
+
+void call_refused(struct load *l, struct load_call *c, int64_t at_ns)
+{
+    l->window->refused++;
+    histogram_add(&l->window->refusal, at_ns - c->asked_ns);
+    if (!l->options->rate_count) {
+        call_end(l, c, "refused: the server is full");
+        return;
+    }
+    l->asking--;
+    c->state = LOAD_OVER; /* as it should be, under overload */
+    shut(c);
+}
+
+void call_reset(struct load_call *c)
+{
+    *c = (struct load_call){
+        .index = c->index, .generation = c->generation + 1, .fd = -1, .ask_fd = -1};
 }
 
 void call_begin(struct load *l, struct load_call *c)
@@ -71,6 +106,7 @@ void call_live(struct load *l, struct load_call *c)
 {
     l->asking--;
     l->live++;
+    l->window->admitted++;
     c->state = LOAD_LIVE;
     histogram_add(&l->setup, l->now_ns - c->asked_ns);
     listen_init(&c->listen, l->options->expect, l->options->via == LOAD_TWILIO);

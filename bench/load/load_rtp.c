@@ -92,8 +92,10 @@ static void take_answer(struct load *l, struct load_call *c, bool ended)
         return;
     if (got.outcome != HTTP_OK)
         call_end(l, c, "the answer to POST /calls is not understood");
+    else if (head.status == 503)
+        call_refused(l, c, l->now_ns);
     else if (head.status != 201)
-        call_end(l, c, head.status == 503 ? "refused: the server is full" : "refused");
+        call_end(l, c, "refused");
     else if (!take_body(slice_of(s->message + got.used, s->answer_len - got.used), &peer))
         call_end(l, c, "the answer to POST /calls names no RTP address");
     else {

@@ -68,7 +68,8 @@ void twilio_begin(struct load *l, struct load_call *c)
 
     if (!s)
         abort();
-    s->rand.state = l->options->seed * 1000003 + c->index;
+    s->rand.state = l->options->seed * 1000003 + c->index +
+                    (uint64_t)c->generation * UINT64_C(0x9E3779B97F4A7C15);
     for (size_t i = 0; i < sizeof(random); i++)
         random[i] = (uint8_t)rand_below(&s->rand, 256);
     ws_key(random, s->key);
@@ -253,8 +254,10 @@ static void take_answer(struct load *l, struct load_call *c, struct slice in)
         return;
     if (got.outcome == HTTP_BAD)
         call_end(l, c, "the answer to the upgrade is no HTTP");
+    else if (head.status == 503)
+        call_refused(l, c, l->heard_ns);
     else if (ws_check_response(&head, s->key, SLICE_NONE, &what) < 0)
-        call_end(l, c, head.status == 503 ? "refused: the server is full" : what);
+        call_end(l, c, what);
     else
         go_live(l, c, slice_of(s->message + got.used, s->answer_len - got.used));
 }

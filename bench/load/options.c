@@ -35,6 +35,10 @@ static const char help[] =
     "  --quantum US            packets due within it leave together (a quarter of the number of\n"
     "                          calls, at least 250, at most 1000)\n"
     "\n"
+    "Short calls, beside those that are held:\n"
+    "  --churn N[,N...]        short calls begun per second, whatever the server says to them\n"
+    "  --churn-ms MS           how long each lasts from its asking (2000)\n"
+    "\n"
     "What callers do:\n"
     "  --speech FOLDER         WAVs to speak, 8 kHz mono; without it a generated buzz\n"
     "  --spurt MS              mean length of what a caller says (1004, ITU-T P.59)\n"
@@ -67,6 +71,8 @@ enum option_key {
     KEY_LOCAL,
     KEY_CODEC,
     KEY_CALLS,
+    KEY_CHURN,
+    KEY_CHURN_MS,
     KEY_RATE,
     KEY_SETTLE,
     KEY_HOLD,
@@ -99,6 +105,8 @@ static const struct option keys[] = {
     {"local", required_argument, NULL, KEY_LOCAL},
     {"codec", required_argument, NULL, KEY_CODEC},
     {"calls", required_argument, NULL, KEY_CALLS},
+    {"churn", required_argument, NULL, KEY_CHURN},
+    {"churn-ms", required_argument, NULL, KEY_CHURN_MS},
     {"rate", required_argument, NULL, KEY_RATE},
     {"settle", required_argument, NULL, KEY_SETTLE},
     {"hold", required_argument, NULL, KEY_HOLD},
@@ -141,19 +149,20 @@ static bool word(const char *const *words, int count, int *out)
     return false;
 }
 
-static bool take_steps(struct load_options *o)
+/* Numbers with commas between them. */
+static bool take_list(uint64_t least, uint32_t numbers[LOAD_STEPS_MAX], uint32_t *count)
 {
     struct slice rest = slice_str(optarg);
     uint64_t n;
 
-    o->step_count = 0;
+    *count = 0;
     while (rest.len) {
-        if (o->step_count == LOAD_STEPS_MAX ||
-            slice_u64(slice_cut(rest, ',', &rest), LOAD_CALLS_MAX, &n) < 0 || n == 0)
+        if (*count == LOAD_STEPS_MAX ||
+            slice_u64(slice_cut(rest, ',', &rest), LOAD_CALLS_MAX, &n) < 0 || n < least)
             return false;
-        o->steps[o->step_count++] = (uint32_t)n;
+        numbers[(*count)++] = (uint32_t)n;
     }
-    return o->step_count > 0;
+    return *count > 0;
 }
 
 static bool take_url(struct url *u, const char *schemes)
@@ -216,7 +225,11 @@ static bool take_many(struct load_options *o, int key)
     bool good = true;
 
     if (key == KEY_CALLS)
-        return take_steps(o);
+        return take_list(0, o->steps, &o->step_count);
+    if (key == KEY_CHURN)
+        return take_list(1, o->rates, &o->rate_count);
+    if (key == KEY_CHURN_MS)
+        return number(100, 600000, &o->churn_ms);
     if (key == KEY_SETTLE)
         return number(0, 3600, &o->settle_s);
     if (key == KEY_HOLD)
@@ -302,6 +315,7 @@ static void defaults(struct load_options *o)
         .steps = {100},
         .step_count = 1,
         .rate = 50,
+        .churn_ms = 2000,
         .settle_s = 3,
         .hold_s = 10,
         .seed = 1,
@@ -329,6 +343,13 @@ static enum options_outcome finish(struct load_options *o)
     for (uint32_t i = 0; o->via == LOAD_RELAY && i < o->step_count; i++)
         if (o->steps[i] % 2 || o->steps[i] > o->relay_count)
             return complain("--calls: of a relay's callers two make a call, and each has a port");
+    for (uint32_t i = 0; i < o->rate_count; i++)
+        if ((uint64_t)o->rates[i] * (uint64_t)o->churn_ms / 900 + 64 + LOAD_CALLS_MAX / 2 >
+            LOAD_CALLS_MAX)
+            return complain("--churn: too many short calls at one time");
+    for (uint32_t i = 0; i < o->step_count; i++)
+        if (!o->steps[i] && !o->rate_count)
+            return complain("--calls: none at all");
     if (o->via != LOAD_TWILIO || o->media.host[0])
         return OPTIONS_RUN;
     snprintf(text, sizeof(text), "ws://127.0.0.1:7860/media/%s", o->agent);

@@ -31,7 +31,10 @@ struct load_options {
     bool alaw, transcode, quiet;
     uint32_t steps[LOAD_STEPS_MAX];
     uint32_t step_count;
-    uint32_t rate;                                   /* calls per second while ramping */
+    uint32_t rate;                  /* calls per second while ramping */
+    uint32_t rates[LOAD_STEPS_MAX]; /* churn: short calls begun per second, one after the other */
+    uint32_t rate_count;            /* 0: no churn */
+    int64_t churn_ms;               /* how long a short call lasts */
     int64_t settle_s, hold_s, quantum_us, script_ms; /* quantum 0: by the number of calls */
     uint64_t seed;
     pid_t pid;

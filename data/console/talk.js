@@ -218,6 +218,8 @@ function wire() {
             hangUp();
     });
     window.addEventListener("pagehide", () => session?.hangUp());
+    // A keyboard, a turned phone, the recording: what was said last stays in view.
+    new ResizeObserver(() => transcript.scroll()).observe(element("conversation"));
     waterfall.reset();
     show("idle", "Ready");
 }

@@ -228,6 +228,8 @@ function wire(): void {
     else if (event.key === "Escape") hangUp();
   });
   window.addEventListener("pagehide", () => session?.hangUp());
+  // A keyboard, a turned phone, the recording: what was said last stays in view.
+  new ResizeObserver(() => transcript.scroll()).observe(element("conversation"));
   waterfall.reset();
   show("idle", "Ready");
 }

@@ -119,7 +119,8 @@ class Server:
         pid = self.process.pid
         if self.prefix:
             with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-                pid = int(file.read().split()[0])
+                children = file.read().split()
+            pid = int(children[0]) if children else pid # a prefix such as taskset becomes it
         return pid
 
     def signal(self, number):

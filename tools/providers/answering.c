@@ -76,6 +76,8 @@ struct slice answering_piece(struct slice *rest)
 {
     size_t n = 0;
 
+    if (rest->len == 0)
+        return SLICE_NONE;
     while (n < rest->len) {
         size_t step = slice_utf8_step(slice_of(rest->at + n, rest->len - n));
         step = step ? step : 1;

@@ -109,6 +109,14 @@ static struct slice fill_in(struct builder *b, struct slice part, struct slice l
     return slice_of(b->at + from, b->len - from);
 }
 
+static bool is_name(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (!isalnum(s.at[i]) && s.at[i] != '_' && s.at[i] != '-')
+            return false;
+    return s.len > 0 && s.len <= TOOL_NAME_MAX;
+}
+
 static int call_parse(struct slice text, struct answer_part *part, char *why)
 {
     struct json_doc doc;
@@ -116,8 +124,8 @@ static int call_parse(struct slice text, struct answer_part *part, char *why)
 
     part->tool = slice_cut(text, ' ', &rest);
     part->arguments = slice_trim(rest);
-    if (part->tool.len == 0 || part->tool.len > TOOL_NAME_MAX)
-        return refuse(why, "calls a tool without a name of 1 to 64 characters");
+    if (!is_name(part->tool))
+        return refuse(why, "calls a tool without a name of 1 to 64 letters, digits, _ or -");
     if (part->arguments.len == 0)
         part->arguments = SLICE("{}");
     if (json_read(&doc, part->arguments, ANSWER_BYTES_MAX, NULL) < 0)
@@ -162,6 +170,8 @@ struct slice token_next(struct slice *rest)
 {
     size_t n = 0;
 
+    if (rest->len == 0)
+        return SLICE_NONE;
     while (n < rest->len && isspace(rest->at[n]))
         n++;
     while (n < rest->len && !isspace(rest->at[n]))
