@@ -53,3 +53,16 @@ bool call_id_shard(const struct world *world, struct slice id, uint32_t *shard)
     call_id_make(world, *shard, number, again);
     return strcmp(text, again) == 0 && *shard < world->shards;
 }
+
+void media_base(const struct world *world, char *out, size_t out_bytes)
+{
+    const char *public = world->config->public_url;
+    char text[ADDRESS_TEXT_BYTES];
+
+    if (strncmp(public, "https://", 8) == 0)
+        snprintf(out, out_bytes, "wss://%s", public + 8);
+    else if (strncmp(public, "http://", 7) == 0)
+        snprintf(out, out_bytes, "ws://%s", public + 7);
+    else
+        snprintf(out, out_bytes, "ws://%s", address_text(&world->media_address, text));
+}

@@ -7,10 +7,9 @@
 #include "actors/world.h"
 
 /* Scratch of a handler, by who uses it. */
-#define SCRATCH_INTENTS 0     /* engine.c: struct intents */
-#define SCRATCH_TEXT    49152 /* text_of: what a message brought */
-#define SCRATCH_MADE    81920 /* what a handler composes */
-#define SCRATCH_END     131072
+#define SCRATCH_TEXT 0     /* text_of: what a message brought */
+#define SCRATCH_MADE 81920 /* what a handler composes */
+#define SCRATCH_END  131072
 
 /* The text of a message's frames, at most SCRATCH_MADE - SCRATCH_TEXT bytes. */
 struct slice text_of(struct actor *a, const struct msg *m);
@@ -21,6 +20,9 @@ struct builder text_builder(struct actor *a);
 frame_ref text_frame(struct actor *a, struct slice text);
 /* At most `max` bytes of it, cut at a character. */
 struct slice text_cut(struct slice text, size_t max);
+
+/* The base of media URLs: the public one with its scheme made WebSocket's, or our own address. */
+void media_base(const struct world *world, char *out, size_t out_bytes);
 
 /* "6740a1b2-1f03-03-00002a": generation, process, shard and number of a call, CALL_ID_BYTES. */
 void call_id_make(const struct world *world, uint32_t shard, uint32_t number, char *out);

@@ -14,6 +14,7 @@
 #define KEYS_TAG  2u
 #define LIMIT_TAG 3u
 #define LATE_TAG  4u
+#define LAST_TAG  5u
 
 #define KEYS_WAIT_NS MS(500)     /* after a digit, for the next one */
 #define LATE_NS      SECONDS(10) /* without any progress of a reply it has failed */
@@ -56,6 +57,7 @@ void call_write_said(struct call *c, size_t bytes, bool cut)
     if (!c->committed) /* a reply of which nothing was ever heard: the turn was one all the same */
         write_heard(c);
     cdr_said(&c->cdr, slice_of(c->reply.text, bytes), cut, c->reply_of);
+    call_tell_said(c, slice_of(c->reply.text, bytes), cut);
     if (cut) {
         struct llm_cut_msg body = {.epoch = c->reply_of, .heard_bytes = (uint32_t)bytes};
         actor_send_body(&c->actor, c->llm, LLM_CUT, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
@@ -87,10 +89,13 @@ static void speak_clauses(struct call *c)
 {
     struct tts_say_msg body = {.epoch = c->reply_of, .generation = c->generation};
     struct slice clause;
+    bool more = false;
 
-    while (reply_next(&c->reply, &clause, &body.piece))
+    for (; reply_next(&c->reply, &clause, &body.piece); more = true)
         actor_send_body(&c->actor, c->tts, TTS_SAY, IF_FULL_STOP, text_frame(&c->actor, clause),
                         &body, sizeof(body));
+    if (more)
+        call_tell_saying(c);
     if (c->reply.whole)
         actor_send_body(&c->actor, c->tts, TTS_END, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
 }
@@ -113,6 +118,8 @@ static void ask(struct call *c, enum turn_kind kind, struct slice text)
     c->asked = true;
     c->understood_len = 0;
     c->cdr.turn++;
+    if (kind != TURN_SILENCE)
+        call_tell_heard(c);
     actor_send_body(&c->actor, c->llm, LLM_ASK, IF_FULL_STOP, text_frame(&c->actor, text), &body,
                     sizeof(body));
 }
@@ -179,12 +186,23 @@ static void give_way(struct call *c, uint32_t actions)
     if (!c->asked || c->committed || c->said || c->over)
         return;
     if ((actions & ACT_TAKE_BACK) && !c->by_keys) {
+        call_tell_said(c, SLICE_NONE, true);
         c->cdr.turn--;
         c->asked = false;
         return;
     }
     call_write_said(c, 0, true);
     c->heard_len = 0;
+}
+
+/* A stop overtakes what was sent before it: who watches sees the last words first. */
+static void end_in_order(struct call *c, const char *why)
+{
+    c->last = why;
+    if (c->watched)
+        actor_timer_set(&c->actor, &c->last_timer, LAST_TAG, now_of(c));
+    else
+        actor_stop_self(&c->actor, REASON(0, why));
 }
 
 static void do_turn_over(struct call *c, uint32_t actions)
@@ -195,9 +213,9 @@ static void do_turn_over(struct call *c, uint32_t actions)
         return; /* how much was heard comes from the leg: LEG_HEARD */
     call_write_said(c, c->reply.len, false);
     if (c->hang_up)
-        actor_stop_self(&c->actor, REASON(0, "the agent said goodbye"));
+        end_in_order(c, "the agent said goodbye");
     else if (turns_max > 0 && c->cdr.turn >= turns_max)
-        actor_stop_self(&c->actor, REASON(0, "the call reached its number of turns"));
+        end_in_order(c, "the call reached its number of turns");
 }
 
 static void do_commit(struct call *c)
@@ -238,6 +256,7 @@ static void carry_out(struct call *c, uint32_t actions)
     if (actions & ACT_FORGET) {
         c->final_owed = c->taken_back = 0;
         send_epoch(c, c->stt, STT_FORGET, c->utterance);
+        call_tell_noise(c);
     }
     if ((actions & ACT_FLUSH) && !(actions & ACT_TURN_OVER))
         give_way(c, actions);
@@ -277,6 +296,8 @@ static void turn_event(struct call *c, struct turn_event e)
         log_debug("call", &c->about, "%s -> %s", turn_state_name(before),
                   turn_state_name(c->turn.state));
     carry_out(c, actions);
+    if (c->turn.state != before)
+        call_tell_state(c);
     set_turn_timer(c);
 }
 
@@ -311,6 +332,7 @@ static void on_leg_up(struct call *c, const struct msg *m)
     c->cdr.start_ns = msg_body(m, leg_up_msg)->start_ns;
     c->phase = TALKING;
     c->leg = m->from;
+    c->watched = msg_body(m, leg_up_msg)->watched;
     call_tell_asker(c, 0, &msg_body(m, leg_up_msg)->local);
     turn_init(&c->turn, &c->bundle->rules, now_of(c));
     if (agent->call_timeout_seconds > 0)
@@ -351,8 +373,10 @@ static void on_key(struct call *c, char digit)
 
 static void on_audible(struct call *c, const struct leg_audible_msg *m)
 {
-    if (m->epoch == c->reply_of)
+    if (m->epoch == c->reply_of) {
         cdr_stamp(&c->cdr, &c->cdr.ledger.first_audible_ns, m->at_ns);
+        call_tell_latency(c);
+    }
     turn_event(c, (struct turn_event){.kind = ON_AUDIBLE, .epoch = m->epoch});
 }
 
@@ -411,11 +435,16 @@ static void on_heard(struct call *c, const struct msg *m)
     decide(c, body->epoch, body->words + before);
 }
 
-static void on_words(struct call *c, const struct stt_words_msg *m)
+static void on_words(struct call *c, const struct msg *m)
 {
-    turn_event(
-        c, (struct turn_event){
-               .kind = ON_WORDS, .epoch = m->epoch, .words = m->words, .complete = m->complete});
+    const struct stt_words_msg *body = msg_body(m, stt_words_msg);
+
+    if (body->epoch == c->utterance)
+        call_tell_hearing(c, text_of(&c->actor, m));
+    turn_event(c, (struct turn_event){.kind = ON_WORDS,
+                                      .epoch = body->epoch,
+                                      .words = body->words,
+                                      .complete = body->complete});
 }
 
 /* Whether the language model may still add to what is being said. */
@@ -586,6 +615,10 @@ static void on_timer(struct call *c, uint32_t tag)
         on_keys_complete(c);
     else if (tag == LATE_TAG)
         on_late(c);
+    else if (tag == LAST_TAG)
+        actor_stop_self(&c->actor, REASON(0, c->last));
+    else if (tag == STORE_TAG)
+        call_not_stored(c);
     else
         actor_stop_self(&c->actor, REASON(0, "the call reached its maximum duration"));
 }
@@ -611,7 +644,7 @@ static void on_talk(struct call *c, const struct msg *m)
         on_leg_heard(c, msg_body(m, leg_heard_msg));
         break;
     case STT_WORDS:
-        on_words(c, msg_body(m, stt_words_msg));
+        on_words(c, m);
         break;
     case STT_HEARD:
         on_heard(c, m);

@@ -1,5 +1,6 @@
 /* What a call is inside, for the files that it is made of: call.c (the conversation) and
- * call_life.c (how it begins and ends). Owned by the call actor, on its shard. */
+ * call_life.c (how it begins and ends) and call_tell.c (what is told to who watches). Owned by the
+ * call actor, on its shard. */
 #ifndef CALL_CALL_INNER_H
 #define CALL_CALL_INNER_H
 
@@ -9,6 +10,8 @@
 #include "actors/world.h"
 
 #define UNDERSTOOD_BYTES 512
+#define STORE_NS         SECONDS(60) /* a store slower than this leaves the log to the next start */
+#define STORE_TAG        5u          /* the others are call.c's */
 
 enum phase { CONNECTING, TALKING, ENDING, STORING };
 
@@ -21,7 +24,7 @@ struct call {
     const struct bundle *bundle;
     struct actor_id leg, stt, llm, tts, recorder;
     struct turn turn;
-    struct actor_timer turn_timer, keys_timer, limit_timer, late_timer;
+    struct actor_timer turn_timer, keys_timer, limit_timer, late_timer, store_timer, last_timer;
     int64_t start_wall_ms;
     uint32_t generation; /* of the playout: one more with each flush */
     uint32_t utterance;  /* epoch the recogniser was last told */
@@ -50,6 +53,8 @@ struct call {
     struct cdr cdr;
     struct recorded_msg recorded;
     struct lane_session store;
+    bool watched;     /* the leg passes on what goes on */
+    const char *last; /* why it ends, once its last words are told */
 };
 
 /* The reply was heard as far as `bytes`: that is what was said. */
@@ -57,10 +62,25 @@ void call_write_said(struct call *c, size_t bytes, bool cut);
 /* Whoever asked for this call learns what became of it, once. */
 void call_tell_asker(struct call *c, int err, const struct address *local);
 
+/* ---- call_tell.c: nothing happens unless somebody watches ---- */
+/* Whose turn it is. */
+void call_tell_state(struct call *c);
+/* What the present utterance sounds like so far: `text` beside what was said before. */
+void call_tell_hearing(struct call *c, struct slice text);
+/* The words of the turn that begins, or that there were none. */
+void call_tell_heard(struct call *c);
+void call_tell_noise(struct call *c);
+/* The reply as far as it is known, and what of it was heard in the end. */
+void call_tell_saying(struct call *c);
+void call_tell_said(struct call *c, struct slice text, bool cut);
+void call_tell_latency(struct call *c);
+
 /* ---- call_life.c ---- */
 void call_start(struct call *c, const struct msg *m);
 void call_stop(struct call *c);
 void call_child_ended(struct call *c, const struct child_ended_msg *m);
 void call_stored(struct call *c, const struct lane_msg *done);
+/* STORE_TAG: the store has not answered. */
+void call_not_stored(struct call *c);
 
 #endif

@@ -274,7 +274,8 @@ static void start(struct tts *tts, const struct msg *m)
     tts->room_ms = ROOM_MIN_MS;
     int err = engine_start(&tts->engine, &tts->actor, args->agent, PROVIDER_TTS, on_event);
     if (err == 0)
-        err = resample_init(&tts->resample, tts->engine.ops->rate_hz, args->leg_rate_hz);
+        err = resample_init(&tts->resample, provider_rate_hz(tts->engine.ops, tts->engine.config),
+                            args->leg_rate_hz);
     if (err)
         actor_stop_self(&tts->actor, REASON(-err, "the synthesiser cannot start"));
 }
