@@ -6,8 +6,8 @@ import tempfile
 import threading
 import time
 
-from tests.live.load import (FIXED, Allocations, Load, loaded_server, settled, shard_threads, speech,
-                             warm)
+from tests.live.load import (FIXED, Allocations, Load, loaded_server, settled, shard_threads,
+                             speech, warm)
 from tests.live.result import Result
 
 LATE_MOST = 1 # of 100,000 slots more than 5 ms late
