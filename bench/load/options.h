@@ -8,7 +8,7 @@
 #include "base/address.h"
 #include "bench/load/listen.h"
 #include "bench/load/talk.h"
-#include "tools/call/url.h"
+#include "base/url.h"
 
 #define LOAD_CALLS_MAX 20000 /* at one time: each holds one file if it is no RTP */
 #define LOAD_STEPS_MAX 16

@@ -16,7 +16,7 @@
 #define EAR_SECONDS  120
 #define LOG_WAIT_NS  SECONDS(5) /* for the call's log to be written */
 #define LISTEN_NS    SECONDS(2)
-#define TARGET_BYTES 4096
+#define TARGET_BYTES (URL_TARGET_BYTES + 2200)
 
 static const char help[] =
     "usage: sidetone-scenario [options] FILE.call ...\n"

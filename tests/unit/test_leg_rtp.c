@@ -230,7 +230,11 @@ static void introduce(void)
 {
     struct leg_peers_msg peers = {.stt = w.call->id, .agent = 1, .listen_rate_hz = 8000};
 
+    struct leg_listen_msg listen = {.on = true};
+
     actor_send_body(w.call, call.leg, LEG_PEERS, IF_FULL_STOP, FRAME_NONE, &peers, sizeof(peers));
+    actor_send_body(w.call, call.leg, LEG_LISTEN, IF_FULL_STOP, FRAME_NONE, &listen,
+                    sizeof(listen));
     shard_turn(w.shard);
 }
 
