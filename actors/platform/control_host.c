@@ -117,8 +117,8 @@ int control_host_new(const struct control_host_setup *setup, struct control_host
     *out = NULL;
     if (!host)
         abort();
-    host->world = (struct control_world){
-        .world = setup->world, .agents = setup->agents, .token_key = setup->token_key};
+    host->world = (struct control_world){.world = setup->world, .agents = setup->agents};
+    host->world.console = console_new(setup->world->share_dir);
     const struct control_setup control = {.on_signal = on_signal, .context = host};
     err = control_new(&control, &host->control);
     if (!err)
@@ -161,6 +161,7 @@ void control_host_free(struct control_host **host_at)
     http_server_free(&host->world.server);
     shard_free(&host->shard);
     control_free(&host->control);
+    console_free(&host->world.console);
     free(host);
     *host_at = NULL;
 }
