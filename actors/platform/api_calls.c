@@ -121,7 +121,7 @@ static const char *place_check(const struct json_doc *doc, struct call_place_msg
 
     *field = "rtp";
     if (json_kind_of(doc, "rtp") != JSON_KIND_OBJECT)
-        return "rtp must be given, as an object with peer and codec";
+        return "rtp must be given, as an object with peer and codec, or to, as a number to call";
     *field = "rtp.peer";
     if (json_text_of(doc, "rtp.peer", peer, sizeof(peer)) ||
         address_parse(slice_str(peer), true, &place->peer) || place->peer.port == 0)
@@ -152,33 +152,42 @@ static void place_at(struct api *api, struct op *op)
     answer_fail(api, op->request, 503, "full", "there is no room for another call", NULL);
 }
 
-void on_call_place(struct api *api, const struct http_ask *ask)
+/* A leg to a peer that is there already. */
+static void place(struct api *api, const struct http_ask *ask, const struct agent *agent,
+                  const struct json_doc *doc)
 {
-    struct json_doc doc = {0};
     struct call_place_msg place = {0};
-    const char *field = NULL, *wrong;
-    struct agent *agent;
-    struct op *op = NULL;
+    const char *field = NULL, *wrong = place_check(doc, &place, &field);
+    struct op *op;
 
-    if (!body_read(api, ask, &doc))
-        return;
-    agent = body_agent(api, ask, &doc);
-    wrong = agent ? place_check(&doc, &place, &field) : NULL;
-    json_free(&doc);
-    if (!agent)
-        return;
-    if (wrong)
+    if (wrong) {
         answer_fail(api, ask->id, 400, "invalid", wrong, field);
-    else if (api_world(api)->drained_by_ns)
-        answer_fail(api, ask->id, 503, "draining", "the server is ending and takes no call", NULL);
-    else
-        op = op_new(api, ask, CALL_NS);
+        return;
+    }
+    op = op_new(api, ask, CALL_NS);
     if (!op)
         return;
     snprintf(place.agent, sizeof(place.agent), "%s", agent->id);
     op->place = place;
     op->shard = api->next_shard++ % api_world(api)->world->shards;
     place_at(api, op);
+}
+
+void on_call_place(struct api *api, const struct http_ask *ask)
+{
+    struct json_doc doc = {0};
+    struct agent *agent;
+
+    if (!body_read(api, ask, &doc))
+        return;
+    agent = body_agent(api, ask, &doc);
+    if (agent && api_world(api)->drained_by_ns)
+        answer_fail(api, ask->id, 503, "draining", "the server is ending and takes no call", NULL);
+    else if (agent && json_kind_of(&doc, "to") != JSON_KIND_NONE)
+        on_dial(api, ask, &doc, agent);
+    else if (agent)
+        place(api, ask, agent, &doc);
+    json_free(&doc);
 }
 
 static bool reply_placed(struct api *api, const struct op *op, const struct call_placed_msg *m)

@@ -32,6 +32,12 @@ static inline struct actor_id switchboard_of(uint32_t shard)
     return (struct actor_id){.shard = shard & 0xFFu, .slot = 0, .generation = 1};
 }
 
+/* The second of actors.def, and never a second time. */
+static inline struct actor_id network_of(uint32_t shard)
+{
+    return (struct actor_id){.shard = shard & 0xFFu, .slot = 1, .generation = 1};
+}
+
 /* What the control thread tells its actors. */
 enum control_message {
     KEEPER_RELOAD = 200, /* read every agent file again */
