@@ -498,7 +498,7 @@ int server_run(const struct server_setup *setup, char *why, size_t why_bytes)
     if (!err)
         err = token_key_load(s->data_dir, &s->token_key, why, why_bytes);
     if (!err) {
-        store_program_setup(setup->config->store, s->data_dir, &s->token_key);
+        store_program_setup(setup->config->store, s->data_dir, &s->token_key, &clock_machine);
         make_mesh(s);
         err = make_control(s, why, why_bytes);
     }

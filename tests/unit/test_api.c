@@ -233,7 +233,7 @@ static int start_all(void **state)
     world.generation = 0x12345678;
     world.programs[PROGRAM_STORE] = &store_program;
     assert_int_equal(token_key_load(data_dir, &token_key, why, sizeof(why)), 0);
-    store_program_setup("sqlite:", data_dir, &token_key);
+    store_program_setup("sqlite:", data_dir, &token_key, &clock_machine);
     make_mesh(&lanes);
     const struct control_host_setup setup = {
         .world = &world, .agents = agents, .mesh = mesh, .lanes = &lanes, .token_key = &token_key};
