@@ -43,6 +43,7 @@ struct leg {
     struct playout playout;
     uint32_t epoch;         /* of the reply in the playout */
     uint32_t audible_epoch; /* LEG_AUDIBLE was sent for it */
+    uint32_t marked_epoch;  /* and LEG_MARKED for this one */
     bool ending;            /* the reply is complete: LEG_PLAYED is owed */
     bool room_owed;         /* tts waits to hear of room */
     uint64_t late_packets;  /* left more than 5 ms after they were due */
