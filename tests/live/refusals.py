@@ -207,6 +207,18 @@ def try_data(r, folder):
     refused(r, "cut VAD weights", [binary, "--check-config"], r"silero_v6_8k\.bin")
 
 
+def try_threads(r, folder):
+    """Whichever thread cannot be started, those before it end as well."""
+    if not r.check(shutil.which("strace"), "strace is missing"):
+        return
+    for number in (1, 2, 4, 5, 6): # the log's, lanes', the shards'
+        server = server_of(folder, f"thread-{number}", {"shards": 2})
+        refused(r, f"thread {number} refused",
+                ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=clone3", "-e",
+                 f"inject=clone3:error=EAGAIN:when={number}", *server.command()],
+                "^cannot start .*thread: Resource temporarily unavailable$")
+
+
 def try_usage(r):
     for arguments, code in ((["--nonsense"], 2), (["surplus"], 2), (["--help"], 0),
                             (["--version"], 0), (["--check-config"], 0)):
@@ -226,6 +238,7 @@ def main():
         try_disks(r, folder)
         try_folders(r, folder)
         try_data(r, folder)
+        try_threads(r, folder)
         try_usage(r)
     r.finish()
 
