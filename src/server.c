@@ -442,7 +442,9 @@ static int make_control(struct server *s, char *why, size_t why_bytes)
                                        .agents = s->agents,
                                        .mesh = s->mesh,
                                        .lanes = &s->lanes,
-                                       .token_key = &s->token_key};
+                                       .token_key = &s->token_key,
+                                       .config_path = s->setup->config_path,
+                                       .env = s->setup->env};
 
     return control_host_new(&setup, &s->control, why, why_bytes);
 }

@@ -46,7 +46,8 @@ void config_free(struct config **config);
 
 /* Whether a media upgrade needs a token although it carries no Origin. */
 bool config_token_needed(const struct config *config);
-/* Which keys differ and take effect only at the next start, as "shards, rtp.ports"; "" if none. */
+/* Which keys differ and take effect only at the next start (all but log.level and drain_seconds),
+ * as "shards, rtp.ports"; "" if none. */
 void config_restart_keys(const struct config *old, const struct config *next, char *out,
                          size_t out_bytes);
 
