@@ -15,7 +15,12 @@
     MESSAGE(AGENT_RELEASED, agent_offer_msg) /* switchboard -> control: no call here uses it */    \
     MESSAGE(ADMIT, admit_msg)       /* door, leg -> switchboard: may this one in? frame: token */  \
     MESSAGE(ADMITTED, admitted_msg) /* switchboard -> asker */                                     \
-    MESSAGE(LEG_SOCKET, leg_socket_msg)   /* door -> leg: yours; frame: what was read beyond */    \
+    MESSAGE(LEG_SOCKET, leg_socket_msg) /* door -> leg: yours; frame: what was read beyond */      \
+    MESSAGE(ANSWERING_SOCKET, leg_socket_msg) /* door -> answering: yours; frame: what was read */ \
+    MESSAGE(ANSWER_ASK, answer_ask_msg)       /* answering -> switchboard: whose is this call? */  \
+    MESSAGE(ANSWER_FOUND, answer_found_msg)   /* switchboard -> answering */                       \
+    MESSAGE(CARRIER_TOLD, cookie_msg) /* answering -> switchboard: keep this; frame: the event */  \
+    MESSAGE(CARRIER_KEPT, admitted_msg)   /* switchboard -> answering: err, or it is stored */     \
     MESSAGE(LEG_ARRIVED, leg_arrived_msg) /* leg -> switchboard: it said who it is; frame: JSON */ \
     MESSAGE(CALL_PLACE, call_place_msg)   /* control -> switchboard: a leg to a static RTP peer */ \
     MESSAGE(CALL_PLACED, call_placed_msg) /* call -> asker */                                      \
@@ -26,6 +31,7 @@
     MESSAGE(TREE, tree_msg)     /* switchboard -> asker; frame: JSON */                            \
     /* ---- leg ---- */                                                                            \
     MESSAGE(LEG_PEERS, leg_peers_msg)     /* call -> leg: where audio goes from now on */          \
+    MESSAGE(LEG_LISTEN, leg_listen_msg)   /* stt -> leg: AUDIO is wanted from now on, or not */    \
     MESSAGE(LEG_UP, leg_up_msg)           /* leg -> call: media flows */                           \
     MESSAGE(LEG_SPEECH, leg_speech_msg)   /* leg -> call: VAD has changed its mind */              \
     MESSAGE(LEG_KEY, leg_key_msg)         /* leg -> call: a digit was pressed */                   \
@@ -36,6 +42,7 @@
     MESSAGE(LEG_HOLD, leg_play_msg)       /* call -> leg */                                        \
     MESSAGE(LEG_RESUME, leg_play_msg)                                                              \
     MESSAGE(LEG_FLUSH, leg_play_msg)                                                               \
+    MESSAGE(LEG_TELL, leg_tell_msg)   /* call -> leg: for who watches; frame: words */             \
     MESSAGE(PLAY, play_msg)           /* tts -> leg; frame: PCM at the leg's rate */               \
     MESSAGE(PLAY_PIECE_END, play_msg) /* tts -> leg: no more audio of this piece */                \
     MESSAGE(PLAY_END, play_msg)       /* tts -> leg: the reply is complete */                      \
@@ -63,7 +70,18 @@
     MESSAGE(TTS_FIRST, tts_first_msg)  /* tts -> call: first audio of the reply has come */        \
     MESSAGE(TOOL_DONE, tool_done_msg)  /* tool -> call; frame: JSON result */                      \
     MESSAGE(PROVIDER_FAILED, provider_failed_msg) /* stt, llm, tts -> call */                      \
-    MESSAGE(RECORDED, recorded_msg)               /* recorder -> call, before it ends */
+    MESSAGE(RECORDED, recorded_msg)               /* recorder -> call, before it ends */           \
+    /* ---- the network of a shard ---- */                                                         \
+    MESSAGE(NET_RESOLVE, net_resolve_msg)   /* any -> network; frame: a host name */               \
+    MESSAGE(NET_RESOLVED, net_resolved_msg) /* network -> asker */                                 \
+    MESSAGE(NET_REPORT, net_report_msg)     /* asker -> network: what came of the connection */    \
+    MESSAGE(NET_REQUEST, net_request_msg)   /* any -> network; frame: URL, head, body */           \
+    MESSAGE(NET_CANCEL, net_cookie_msg)     /* asker -> network: nothing more of it, please */     \
+    MESSAGE(NET_FLOW, net_flow_msg)         /* asker -> network: stop or resume the body */        \
+    MESSAGE(NET_STATUS, net_status_msg)     /* network -> asker: the answer begins */              \
+    MESSAGE(NET_CHUNK, net_cookie_msg)      /* network -> asker; frame: part of the body */        \
+    MESSAGE(NET_END, net_cookie_msg)        /* network -> asker: it is complete */                 \
+    MESSAGE(NET_FAILED, net_failed_msg)     /* network -> asker: there is no more of it */
 /* clang-format on */
 
 enum actor_message {
@@ -84,7 +102,7 @@ enum call_role { ROLE_LEG = 1, ROLE_STT, ROLE_LLM, ROLE_TTS, ROLE_RECORDER, ROLE
 struct engine_start_msg { /* stt, llm, tts */
     uint32_t agent;
     uint32_t leg_rate_hz; /* tts */
-    struct actor_id leg;  /* tts */
+    struct actor_id leg;  /* stt, tts */
 };
 
 struct door_start_msg {
@@ -94,6 +112,8 @@ struct door_start_msg {
 
 struct leg_websocket_start_msg {
     uint32_t agent; /* 0: not admitted yet, the dialect's start must bring a token */
+    bool token_given;
+    uint8_t path; /* enum carrier_path */
     char name[AGENT_NAME_BYTES];
 };
 
@@ -147,6 +167,20 @@ struct admitted_msg {
     uint32_t agent;
 };
 
+struct answer_ask_msg {
+    char agent[AGENT_NAME_BYTES]; /* as the request names it, or "": by number */
+    char number[28];              /* that was called */
+};
+
+struct answer_found_msg {
+    int32_t err; /* 0, or ENOENT: no such agent or number, EBUSY: full or draining */
+    char agent[AGENT_NAME_BYTES];
+};
+
+struct cookie_msg {
+    uint32_t cookie;
+};
+
 struct leg_arrived_msg {
     uint32_t agent;
     uint32_t rate_hz;
@@ -192,11 +226,17 @@ struct leg_peers_msg {
     struct actor_id recorder;
     uint32_t agent;
     uint32_t listen_rate_hz; /* of AUDIO */
+    char call_id[CALL_ID_BYTES];
+};
+
+struct leg_listen_msg {
+    bool on; /* and what the caller said in the moment before */
 };
 
 struct leg_up_msg {
     int64_t start_ns; /* sample 0 of the leg's clock */
     uint32_t rate_hz;
+    bool watched;         /* LEG_TELL is wanted */
     struct address local; /* of a leg with a socket of its own; family 0 otherwise */
 };
 
@@ -235,6 +275,20 @@ struct leg_heard_msg {
 
 struct leg_play_msg {
     uint32_t epoch;
+};
+
+/* One piece of news for whoever watches the call; see struct carrier_news. */
+struct leg_tell_msg {
+    uint8_t kind;  /* enum carrier_news_kind */
+    uint8_t state; /* enum turn_state */
+    bool user;
+    bool final;
+    bool cut;
+    bool keys;
+    bool barge_in;
+    uint32_t turn;
+    int64_t wall_ms;
+    int64_t instants_ms[6]; /* by enum carrier_instant; -1: there was none */
 };
 
 struct play_msg {
@@ -313,6 +367,66 @@ struct recorded_msg {
     int64_t bytes; /* of sound */
     uint32_t rate_hz;
     int32_t err; /* not 0: incomplete */
+};
+
+/* Numbers a plug-in for breakers, metrics and log lines: its place in providers.def. */
+#define NET_LABEL_NONE 0xFFFFu
+
+struct net_resolve_msg {
+    uint32_t cookie; /* the asker's, given back */
+    uint16_t port;   /* given back in the address */
+    uint16_t label;
+    bool guarded; /* addresses of the public internet only */
+};
+
+struct net_resolved_msg {
+    uint32_t cookie;
+    int32_t
+        err; /* 0, or ENOENT, EAGAIN, EIO, ETIMEDOUT; EBUSY: its breaker is open; EACCES: guarded */
+    struct address address;
+    uint64_t permit; /* for NET_REPORT, which each 0 asks for */
+};
+
+enum net_outcome { NET_GOOD, NET_BAD, NET_NEITHER };
+
+struct net_report_msg {
+    uint64_t permit;
+    uint8_t outcome; /* enum net_outcome */
+};
+
+#define NET_REQUEST_BYTES_MAX 262144 /* URL, head and body; beyond: refused */
+
+struct net_request_msg {
+    uint32_t cookie; /* the asker's own number: at most one request of it at a time */
+    uint16_t label;
+    bool guarded;
+    char method[9]; /* "": POST with a body, else GET */
+    uint32_t url_bytes;
+    uint32_t head_bytes; /* what follows is the body */
+    uint32_t first_byte_ms;
+    uint32_t stall_ms;
+    uint32_t total_ms;
+};
+
+struct net_cookie_msg {
+    uint32_t cookie;
+};
+
+struct net_flow_msg {
+    uint32_t cookie;
+    bool pause;
+};
+
+struct net_status_msg {
+    uint32_t cookie;
+    int32_t status;
+    int32_t retry_after_ms; /* -1: not said */
+};
+
+struct net_failed_msg {
+    uint32_t cookie;
+    int32_t err;   /* a positive errno; EBUSY: its breaker is open */
+    char what[80]; /* one clause */
 };
 
 #define MESSAGE(name, body)                                                                        \

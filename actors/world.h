@@ -9,15 +9,18 @@
 #include "config/agent.h"
 #include "config/config.h"
 #include "media/vad.h"
+#include "net/http_client.h"
+#include "net/tls.h"
 #include "provider/provider.h"
 #include "runtime/lane.h"
 #include "store/journal.h"
 #include "store/recording.h"
+#include "store/token.h"
 
 #define AGENT_VERSIONS_MAX 4096 /* since boot, freed ones are used again; beyond: no reload */
 
 /* Numbers of the lane programs, the same in every worker. */
-enum lane_program_id { PROGRAM_PROVIDER, PROGRAM_STORE, PROGRAM_COUNT };
+enum lane_program_id { PROGRAM_PROVIDER, PROGRAM_STORE, PROGRAM_RESOLVE, PROGRAM_COUNT };
 
 /* One version of an agent with all that its calls share. Immutable. */
 struct bundle {
@@ -35,6 +38,7 @@ struct world {
     const struct bundle *agents[AGENT_VERSIONS_MAX]; /* index 0 is none */
     struct vad_weights weights_8k;
     struct vad_weights weights_16k;
+    const struct token_key *token_key;
     struct journal *journal;
     struct recording_file *recordings;
     struct address media_address;
@@ -44,6 +48,9 @@ struct world {
     uint16_t process;    /* and its number, for data directories on different machines */
     uint32_t shards;
     const struct lane_program *programs[PROGRAM_COUNT];
+    struct tls_context *tls_client; /* for providers' sockets; NULL: no wss */
+    /* Makes a shard's way to HTTP servers; NULL: there is none. */
+    int (*http_new)(const struct http_setup *setup, struct http **out);
 };
 
 static inline struct world *world_of(const struct actor *a)

@@ -50,12 +50,13 @@ static void list_providers(void)
         [PROVIDER_STT] = "stt", [PROVIDER_LLM] = "llm", [PROVIDER_TTS] = "tts"};
     const struct provider_ops *ops;
 
-    printf("%-5s %-14s %-6s %s\n", "kind", "name", "rate", "what it is");
+    printf("%-5s %-14s %-6s %-19s %s\n", "kind", "name", "rate", "key", "what it is");
     for (size_t i = 0; (ops = provider_at(i)); i++) {
         char rate[16] = "-";
         if (ops->rate_hz)
             snprintf(rate, sizeof(rate), "%u", ops->rate_hz);
-        printf("%-5s %-14s %-6s %s\n", kinds[ops->kind], ops->name, rate, ops->summary);
+        printf("%-5s %-14s %-6s %-19s %s\n", kinds[ops->kind], ops->name, rate,
+               ops->key_env ? ops->key_env : "-", ops->summary);
     }
 }
 

@@ -18,11 +18,14 @@
 #include "actors/platform/control_host.h"
 #include "actors/platform/store_program.h"
 #include "actors/world.h"
+#include "base/metrics.h"
+#include "net/resolve.h"
 #include "store/generation.h"
 #include "store/recover.h"
 
 #define SPEECH_WORKERS  2
 #define STORE_WORKERS   1
+#define DNS_WORKERS     4 /* a silent name server holds one up for seconds */
 #define LANE_RING_BYTES 1048576
 #define FRAMES_PER_CALL 320 /* playout 256, pre-roll 18, window and mail the rest */
 #define FRAMES_MIN      4096
@@ -88,7 +91,7 @@ static int load_agents(struct server *s, char *why, size_t why_bytes)
         paths[count++] = s->setup->agents[i];
     for (size_t i = 0; i < config->agents.count && count < ARRAY_LEN(paths); i++)
         paths[count++] = config->agents.at[i];
-    err = agent_set_new(paths, count, NULL, &s->agents, why, why_bytes);
+    err = agent_set_new(paths, count, yaml_env_process, &s->agents, why, why_bytes);
     if (err)
         return err;
     if (agent_set_count(s->agents) == 0) {
@@ -314,6 +317,7 @@ static void *shard_main(void *context)
     lane_map_set(shard, &s->lanes);
     /* The first actor, so that the control thread knows its id; the shard ends when it has. */
     actor_spawn(shard, &switchboard_type, NULL, 0, NULL, 0, FRAME_NONE);
+    actor_spawn(shard, &network_type, NULL, 0, NULL, 0, FRAME_NONE);
     shard_finish(shard);
     shard_run(shard);
     control_host_shard_ended(s->mesh, t->index, s->world.control_host);
@@ -321,6 +325,7 @@ static void *shard_main(void *context)
      */
     wait_for_silence(s);
     shard_free(&shard);
+    tls_thread_free();
     return NULL;
 }
 
@@ -340,11 +345,11 @@ static void *worker_main(void *context)
 
 static void make_mesh(struct server *s)
 {
-    static const uint32_t per_lane[LANE_COUNT] = {SPEECH_WORKERS, STORE_WORKERS};
+    static const uint32_t per_lane[LANE_COUNT] = {SPEECH_WORKERS, STORE_WORKERS, DNS_WORKERS};
     uint32_t host = s->world.shards + 1;
 
     s->world.control_host = s->world.shards;
-    s->mesh = mesh_new(host + SPEECH_WORKERS + STORE_WORKERS);
+    s->mesh = mesh_new(host + SPEECH_WORKERS + STORE_WORKERS + DNS_WORKERS);
     for (uint32_t i = 0; i <= s->world.shards; i++)
         for (uint32_t j = 0; j < i; j++)
             mesh_pair(s->mesh, i, j, 65536, i < s->world.shards);
@@ -353,7 +358,7 @@ static void make_mesh(struct server *s)
         s->lanes.workers[lane] = per_lane[lane];
         for (uint32_t i = 0; i < per_lane[lane]; i++, host++) {
             for (uint32_t j = 0; j <= s->world.shards; j++)
-                mesh_pair(s->mesh, j, host, LANE_RING_BYTES, false);
+                mesh_pair(s->mesh, j, host, lane == LANE_DNS ? RING_BYTES : LANE_RING_BYTES, false);
             s->workers[s->worker_count++] =
                 lane_worker_new(s->mesh, host, (enum lane)lane, s->world.programs);
         }
@@ -378,6 +383,34 @@ static void memory_close(uint16_t program, void *memory)
         store_program_memory_close(memory);
 }
 
+/* ---- the network ---- */
+
+static void name_providers(void)
+{
+    static const char *const kinds[] = {"stt", "llm", "tts"};
+    static char labels[METRICS_LABELS_MAX][96];
+    const struct provider_ops *ops;
+
+    for (uint32_t i = 0; i < METRICS_LABELS_MAX && (ops = provider_at(i)); i++) {
+        snprintf(labels[i], sizeof(labels[i]), "provider=\"%s\",kind=\"%s\"", ops->name,
+                 kinds[ops->kind]);
+        metrics_label(i, labels[i]);
+    }
+}
+
+static int load_network(struct server *s, char *why, size_t why_bytes)
+{
+    int err = http_curl_load();
+
+    if (err)
+        return complain(err, why, why_bytes, "cannot load", "libcurl");
+    name_providers();
+    /* A name server that is silent is given up after four seconds instead of ten, unless the
+     * environment says otherwise. */
+    setenv("RES_OPTIONS", "timeout:2 attempts:2", 0);
+    return tls_client_context_new(s->setup->config->ca_file, &s->world.tls_client, why, why_bytes);
+}
+
 /* ---- the whole ---- */
 
 static int prepare(struct server *s, const struct server_setup *setup, char *why, size_t why_bytes)
@@ -394,10 +427,14 @@ static int prepare(struct server *s, const struct server_setup *setup, char *why
     s->world.process = (uint16_t)getpid();
     s->world.programs[PROGRAM_PROVIDER] = &engine_program;
     s->world.programs[PROGRAM_STORE] = &store_program;
+    s->world.programs[PROGRAM_RESOLVE] = &resolve_program;
+    s->world.http_new = http_curl_new;
     s->world.media_address = bind_address_of(&config->media_bind);
     s->world.rtp_address = bind_address_of(&config->rtp_bind);
     engine_program_world(&s->world);
-    int err = load_weights(s, why, why_bytes);
+    int err = load_network(s, why, why_bytes);
+    if (!err)
+        err = load_weights(s, why, why_bytes);
     return err ? err : load_agents(s, why, why_bytes);
 }
 
@@ -442,7 +479,6 @@ static int make_control(struct server *s, char *why, size_t why_bytes)
                                        .agents = s->agents,
                                        .mesh = s->mesh,
                                        .lanes = &s->lanes,
-                                       .token_key = &s->token_key,
                                        .config_path = s->setup->config_path,
                                        .env = s->setup->env};
 
@@ -495,6 +531,7 @@ static void server_free(struct server **s_at)
     free_agents(s);
     vad_weights_close(&s->world.weights_8k);
     vad_weights_close(&s->world.weights_16k);
+    tls_context_free(&s->world.tls_client);
     free(s);
     *s_at = NULL;
 }
@@ -533,6 +570,7 @@ int server_run(const struct server_setup *setup, char *why, size_t why_bytes)
     if (!err)
         err = token_key_load(s->data_dir, &s->token_key, why, why_bytes);
     if (!err) {
+        s->world.token_key = &s->token_key;
         store_program_setup(setup->config->store, s->data_dir, &s->token_key, &clock_machine);
         make_mesh(s);
         err = make_control(s, why, why_bytes);

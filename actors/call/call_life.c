@@ -26,9 +26,14 @@ static struct actor_id spawn_engine(struct call *c, const struct actor_type *typ
     return a ? a->id : ACTOR_NOBODY;
 }
 
+static uint32_t listen_rate_hz(const struct call *c)
+{
+    return provider_rate_hz(c->bundle->ops[PROVIDER_STT], &c->bundle->config[PROVIDER_STT]);
+}
+
 static void spawn_recorder(struct call *c)
 {
-    struct recorder_start_msg args = {.in_rate_hz = c->bundle->ops[PROVIDER_STT]->rate_hz,
+    struct recorder_start_msg args = {.in_rate_hz = listen_rate_hz(c),
                                       .leg_rate_hz = c->args.rate_hz};
     struct actor *a;
 
@@ -68,8 +73,9 @@ static void introduce(struct call *c)
                                  .tts = c->tts,
                                  .recorder = c->recorder,
                                  .agent = c->args.agent,
-                                 .listen_rate_hz = c->bundle->ops[PROVIDER_STT]->rate_hz};
+                                 .listen_rate_hz = listen_rate_hz(c)};
 
+    memcpy(body.call_id, c->args.call_id, sizeof(body.call_id));
     actor_send_body(&c->actor, c->leg, LEG_PEERS, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
 }
 
@@ -110,12 +116,21 @@ static const char *status_of(const struct call *c)
     return c->actor.reason.err ? "failed" : "completed";
 }
 
+static void end(struct call *c)
+{
+    note_drop(&c->actor, &c->heard);
+    note_drop(&c->actor, &c->understood);
+    actor_memory_back(&c->actor, &c->reply.text);
+    c->reply.len = c->reply.room = 0;
+    actor_end(&c->actor);
+}
+
 /* The journal has the log in any case: the next start stores it. */
 static void leave(struct call *c)
 {
     actor_timer_cancel(&c->actor, &c->store_timer);
     lane_close(&c->actor, &c->store);
-    actor_end(&c->actor);
+    end(c);
 }
 
 /* Everything is written down; the store gets it, and when it has, the journal may forget. A store
@@ -180,7 +195,7 @@ static void finish(struct call *c)
     if (c->cdr.open)
         store_log(c);
     else
-        actor_end(&c->actor);
+        end(c);
 }
 
 void call_stop(struct call *c)
@@ -190,6 +205,7 @@ void call_stop(struct call *c)
     actor_timer_cancel(&c->actor, &c->keys_timer);
     actor_timer_cancel(&c->actor, &c->limit_timer);
     actor_timer_cancel(&c->actor, &c->late_timer);
+    actor_timer_cancel(&c->actor, &c->last_timer);
     call_tell_asker(c, c->actor.reason.err ? c->actor.reason.err : ECANCELED,
                     NULL); /* never came up */
     if (!c->actor.child)

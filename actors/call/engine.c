@@ -1,15 +1,39 @@
 #include "actors/call/engine.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "actors/call/engine_net.h"
 #include "actors/text.h"
 #include "base/metrics.h"
 
+/* The actor's memory; for the few plug-ins that gather a whole utterance, the heap. */
+static bool is_large(const struct engine *e)
+{
+    return e->ops->state_bytes > BLOCK_BYTES_MAX - BLOCK_HEAD_BYTES;
+}
+
+static void *state_new(struct engine *e)
+{
+    return is_large(e) ? calloc(1, e->ops->state_bytes)
+                       : actor_memory(e->actor, e->ops->state_bytes);
+}
+
+static void state_free(struct engine *e)
+{
+    if (is_large(e))
+        free(e->state);
+    else
+        actor_memory_put(e->actor, e->state);
+    e->state = NULL;
+}
+
 static struct intents *scratch_intents(const struct engine *e)
 {
-    _Static_assert(sizeof(struct intents) <= SCRATCH_TEXT, "intents fit into their scratch");
-    return (struct intents *)(uintptr_t)(shard_scratch(e->actor->shard).at + SCRATCH_INTENTS);
+    assert(shard_large_scratch(e->actor->shard).len >= sizeof(struct intents));
+    return (struct intents *)(uintptr_t)shard_large_scratch(e->actor->shard).at;
 }
 
 static void fail(struct engine *e, uint32_t epoch, int err, const char *what)
@@ -30,13 +54,49 @@ static uint32_t job_epoch(const struct engine *e, const struct provider_intent *
     return e->input == INPUT_CANCEL ? 0 : intent->epoch;
 }
 
+static void send_on(struct engine *e, const struct provider_intent *intent)
+{
+    int err = e->net ? engine_net_send(e->net, intent) : -ENOTCONN;
+
+    if (err == -ENOTCONN)
+        return; /* the socket has gone, which it is told of */
+    if (err)
+        metrics_add(METRIC_PROVIDER_REFUSED, 1);
+    if (err && e->input == INPUT_AUDIO)
+        return; /* a moment is not heard, the utterance goes on */
+    if (err)
+        fail(e, intent->epoch, -err, "the provider does not read what it is sent");
+}
+
+static void give_event(struct engine *e, const struct provider_intent *intent)
+{
+    if (e->net)
+        engine_net_event(e->net, intent);
+    e->on_event(e->actor, intent);
+}
+
+static void on_network(struct engine *e, const struct provider_intent *intent)
+{
+    if (!e->net)
+        e->net = engine_net_new(e);
+    if (!e->net)
+        fail(e, intent->epoch, ENOMEM, "no memory is left for a connection");
+    else if (intent->kind == INTENT_CONNECT)
+        engine_net_connect(e->net, intent);
+    else
+        engine_net_request(e->net, intent);
+}
+
 static void carry_out(struct engine *e, const struct provider_intent *intent)
 {
     int err;
 
+    /* The last input's only use is to say goodbye. */
+    if (e->input == INPUT_STOP && intent->kind != INTENT_CLOSE && intent->kind != INTENT_SEND)
+        return;
     switch (intent->kind) {
     case INTENT_EVENT:
-        e->on_event(e->actor, intent);
+        give_event(e, intent);
         return;
     case INTENT_JOB:
         err = lane_run(e->actor, &e->session, intent->flag, job_epoch(e, intent), intent->body);
@@ -51,10 +111,14 @@ static void carry_out(struct engine *e, const struct provider_intent *intent)
         return;
     case INTENT_CONNECT:
     case INTENT_REQUEST:
+        on_network(e, intent);
+        return;
     case INTENT_SEND:
-        fail(e, intent->epoch, ENOTSUP, "this build reaches no network providers");
+        send_on(e, intent);
         return;
     case INTENT_CLOSE:
+        if (e->net)
+            engine_net_close(e->net, intent->flag);
         return;
     }
 }
@@ -71,9 +135,16 @@ static void set_deadline(struct engine *e)
 
 void engine_input(struct engine *e, struct provider_input *input)
 {
+    if (!e->stopped && e->net && engine_net_holds(e->net, input))
+        return;
+    engine_feed(e, input);
+}
+
+void engine_feed(struct engine *e, struct provider_input *input)
+{
     struct intents *out = scratch_intents(e);
 
-    if (e->stopped)
+    if (e->stopped || !e->state)
         return;
     input->config = e->config;
     e->input = input->kind;
@@ -106,6 +177,9 @@ int engine_start(struct engine *e, struct actor *a, uint32_t agent, enum provide
     e->ops = bundle->ops[kind];
     e->config = &bundle->config[kind];
     e->on_event = on_event;
+    e->state = state_new(e);
+    if (!e->state)
+        return -ENOMEM;
     if (e->ops->job_run) {
         int err = lane_open(a, LANE_SPEECH, PROGRAM_PROVIDER, &args, sizeof(args), &e->session);
         if (err)
@@ -139,6 +213,8 @@ bool engine_handle(struct engine *e, const struct msg *m)
         engine_command(e, INPUT_TIMER, 0, SLICE_NONE);
         return true;
     }
+    if (e->net && engine_net_handle(e->net, m))
+        return true;
     if (m->type != MSG_LANE_EMIT && m->type != MSG_LANE_DONE)
         return false;
     if (e->session.generation == 0 || msg_body(m, lane_msg)->generation != e->session.generation)
@@ -157,12 +233,20 @@ void engine_cancel(struct engine *e, uint32_t epoch)
     engine_command(e, INPUT_CANCEL, epoch, SLICE_NONE);
 }
 
+void engine_pause(struct engine *e, bool pause)
+{
+    if (e->net)
+        engine_net_pause(e->net, pause);
+}
+
 void engine_stop(struct engine *e)
 {
     if (!e->actor || e->stopped)
         return;
     engine_command(e, INPUT_STOP, 0, SLICE_NONE);
     e->stopped = true;
+    state_free(e);
+    engine_net_free(&e->net);
     actor_timer_cancel(e->actor, &e->timer);
     lane_close(e->actor, &e->session);
 }

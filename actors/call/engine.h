@@ -1,17 +1,18 @@
 /* Drives one provider plug-in for the actor that owns it (stt, llm or tts): feeds it inputs,
- * carries out its intents (jobs on its lane session; sockets and requests come with the cloud
- * providers), wakes it at its deadline, and hands its events to the actor. Embedded in that actor,
- * on its shard; it decides nothing. */
+ * carries out its intents (jobs on its lane session; a socket and a request by engine_net.h), wakes
+ * it at its deadline, and hands its events to the actor. Embedded in that actor, on its shard; it
+ * decides nothing. */
 #ifndef CALL_ENGINE_H
 #define CALL_ENGINE_H
 
 #include "actors/messages.h"
 #include "actors/world.h"
 
-#define ENGINE_STATE_BYTES                                                                         \
-    6144 /* a plug-in that needs more is refused when its agent is loaded                          \
-          */
-#define ENGINE_TIMER_TAG 0xE0u
+/* Tags of its timers among the actor's. */
+#define ENGINE_TIMER_TAG   0xE0u
+#define ENGINE_SOCKET_TAG  0xE1u
+#define ENGINE_REQUEST_TAG 0xE2u
+#define ENGINE_WS_TAG      0xE3u
 
 struct engine;
 
@@ -24,14 +25,15 @@ struct engine {
     const struct provider_config *config;
     engine_event *on_event;
     struct lane_session session;
+    struct engine_net *net; /* NULL until the plug-in asks for the network */
     struct actor_timer timer;
     uint32_t jobs;                  /* sent and not done */
     enum provider_input_kind input; /* the one being carried out */
     bool stopped;
-    uint8_t state[ENGINE_STATE_BYTES] __attribute__((aligned(16)));
+    void *state; /* memory taken at the start and given back at the stop */
 };
 
-/* 0 or -errno: no lane session to be had. */
+/* 0 or -errno: no lane session, or no memory, to be had. */
 MUST_USE int engine_start(struct engine *e, struct actor *a, uint32_t agent,
                           enum provider_kind kind, engine_event *on_event);
 /* Everything a plug-in is fed goes through here. */
@@ -39,7 +41,11 @@ void engine_input(struct engine *e, struct provider_input *input);
 /* Shorthand: an input with an epoch and bytes. */
 void engine_command(struct engine *e, enum provider_input_kind kind, uint32_t epoch,
                     struct slice data);
-/* Messages that concern the engine (lane, its timer): true when it took one. */
+/* The same, past what waits for a socket. */
+void engine_feed(struct engine *e, struct provider_input *input);
+/* Stops and resumes what comes from the network: the actor has no room for it. */
+void engine_pause(struct engine *e, bool pause);
+/* Messages that concern the engine (lane, network, its timers): true when it took one. */
 bool engine_handle(struct engine *e, const struct msg *m);
 /* Jobs of this epoch and older are dropped, the plug-in is told. */
 void engine_cancel(struct engine *e, uint32_t epoch);

@@ -10,19 +10,33 @@
 
 /* ---- POST /media-tokens ---- */
 
-/* The base of media URLs: the public one with its scheme made WebSocket's, or our own address. */
-static void media_base(const struct api *api, char *out, size_t out_bytes)
+/* Letters, digits, '.', '-', and what a numeric address needs: it goes into headers. */
+static bool is_host(struct slice host)
+{
+    for (size_t i = 0; i < host.len; i++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-[]:",
+                    (char)host.at[i]) ||
+            host.at[i] == '\0')
+            return false;
+    return host.len > 0;
+}
+
+static bool is_any(const struct address *a)
+{
+    static const struct address any;
+
+    return memcmp(a->ip, any.ip, sizeof(a->ip)) == 0;
+}
+
+void api_media_base(const struct api *api, const struct http_ask *ask, char *out, size_t out_bytes)
 {
     const struct world *world = api_world(api)->world;
-    const char *public = world->config->public_url;
-    char text[ADDRESS_TEXT_BYTES];
+    struct slice host = http_host_name(ask->host);
 
-    if (strncmp(public, "https://", 8) == 0)
-        snprintf(out, out_bytes, "wss://%s", public + 8);
-    else if (strncmp(public, "http://", 7) == 0)
-        snprintf(out, out_bytes, "ws://%s", public + 7);
+    if (!world->config->public_url[0] && is_any(&world->media_address) && is_host(host))
+        snprintf(out, out_bytes, "ws://%.*s:%u", SLICE_ARG(host), world->media_address.port);
     else
-        snprintf(out, out_bytes, "ws://%s", address_text(&world->media_address, text));
+        media_base(world, out, out_bytes);
 }
 
 /* The body as JSON; false when it is none, which was answered then. */
@@ -69,12 +83,12 @@ static void mint(struct api *api, const struct http_ask *ask, const struct agent
     struct builder b;
 
     if (token_nonce(nonce) ||
-        token_mint(api_world(api)->token_key, agent->id, shard_wall_ms(api->actor.shard), nonce,
-                   token, sizeof(token))) {
+        token_mint(api_world(api)->world->token_key, agent->id, shard_wall_ms(api->actor.shard),
+                   nonce, token, sizeof(token))) {
         answer_fail(api, ask->id, 500, "internal", "the token could not be made", NULL);
         return;
     }
-    media_base(api, base, sizeof(base));
+    api_media_base(api, ask, base, sizeof(base));
     snprintf(url, sizeof(url), "%s/media/%s/%s", base, agent->id, token);
     struct jsonw w = answer_begin(api, &b);
     jsonw_begin(&w);
@@ -275,8 +289,7 @@ void on_hung_up(struct api *api, const struct call_placed_msg *m)
 
 /* ---- GET /call-logs ---- */
 
-static void read_logs(struct api *api, const struct http_ask *ask, enum store_job job,
-                      struct slice bytes)
+void read_logs(struct api *api, const struct http_ask *ask, enum store_job job, struct slice bytes)
 {
     uint32_t reading = 0;
     struct op *op;
@@ -292,6 +305,7 @@ static void read_logs(struct api *api, const struct http_ask *ask, enum store_jo
     if (!op)
         return;
     op->waiting = 1;
+    slice_cstr(ask->range, op->range, sizeof(op->range));
     if (lane_run(&api->actor, &api->store, job, op_cookie(api, op), bytes)) {
         answer_fail(api, op->request, 503, "busy", "the store is behind", NULL);
         op->waiting = 0;
@@ -325,13 +339,15 @@ static void logs_reply(struct api *api, struct op *op, int err)
 {
     if (err == -ENOENT)
         answer_fail(api, op->request, 404, "no_such_call_log",
-                    op->route == ROUTE_LOG ? "there is no log of such a call (yet)"
-                                           : "after must be the id of a call with a log",
-                    op->route == ROUTE_LOG ? NULL : "after");
+                    op->route == ROUTE_LOGS ? "after must be the id of a call with a log"
+                                            : "there is no log of such a call (yet)",
+                    op->route == ROUTE_LOGS ? "after" : NULL);
     else if (err == -EMSGSIZE)
         answer_fail(api, op->request, 500, "internal", "the log is too long to be sent", NULL);
     else if (err)
         answer_fail(api, op->request, 503, "store", "the store cannot be read now", NULL);
+    else if (op->route == ROUTE_RECORDING)
+        recording_reply(api, op);
     else
         answer_json(api, op->request, 200, slice_of(op->text, op->len));
 }

@@ -145,8 +145,8 @@ int control_host_new(const struct control_host_setup *setup, struct control_host
     *out = NULL;
     if (!host)
         abort();
-    host->world = (struct control_world){
-        .world = setup->world, .agents = setup->agents, .token_key = setup->token_key};
+    host->world = (struct control_world){.world = setup->world, .agents = setup->agents};
+    host->world.console = console_new(setup->world->share_dir);
     host->config_path = setup->config_path;
     host->env = setup->env;
     host->drain_ns = SECONDS(setup->world->config->drain_seconds);
@@ -192,6 +192,7 @@ void control_host_free(struct control_host **host_at)
     http_server_free(&host->world.server);
     shard_free(&host->shard);
     control_free(&host->control);
+    console_free(&host->world.console);
     free(host);
     *host_at = NULL;
 }

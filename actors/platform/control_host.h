@@ -5,6 +5,7 @@
 #define PLATFORM_CONTROL_HOST_H
 
 #include "actors/world.h"
+#include "actors/platform/console.h"
 #include "config/agent_set.h"
 #include "net/http_server.h"
 #include "store/token.h"
@@ -14,7 +15,7 @@ struct control_world {
     struct world *world;
     struct agent_set *agents;
     struct http_server *server;
-    const struct token_key *token_key;
+    struct console *console;
     struct actor *keeper; /* slot 0, generation 1: the shards send AGENT_RELEASED there */
     struct actor *api;
     int64_t drained_by_ns; /* 0: not draining */
@@ -55,7 +56,6 @@ struct control_host_setup {
     struct agent_set *agents; /* loaded: the i-th is version i + 1 of the world's table */
     struct mesh *mesh;
     const struct lane_map *lanes;
-    const struct token_key *token_key;
     const char *config_path; /* read again on SIGHUP; NULL: there is no file */
     const char *(*env)(const char *name);
 };

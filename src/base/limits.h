@@ -25,6 +25,7 @@
 #define HTTP_HEAD_BYTES_MAX    8192       /* request line and headers; beyond: 431 */
 #define HTTP_HEADERS_MAX       64         /* beyond: 431 */
 #define HTTP_BODY_BYTES_MAX    65536      /* carrier form bodies; beyond: 413 */
+#define WEBHOOK_BODY_BYTES_MAX 16384      /* of a carrier's request; beyond: 413 */
 #define HTTP_ARGS_MAX          128        /* arguments of one query or form; beyond: -E2BIG */
 
 /* ---- media sockets ---- */

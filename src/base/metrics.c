@@ -27,17 +27,21 @@ static const int64_t long_spans[BOUNDS_MAX + 1] = {
 
 /* Where a metric's cells begin. */
 enum cell {
-#define COUNTER(id, ...)   CELL_##id,
-#define GAUGE(id, ...)     CELL_##id,
-#define HISTOGRAM(id, ...) CELL_##id, CELL_##id##_LAST = CELL_##id + CELLS_SPANS - 1,
+#define COUNTER(id, ...)    CELL_##id,
+#define GAUGE(id, ...)      CELL_##id,
+#define HISTOGRAM(id, ...)  CELL_##id, CELL_##id##_LAST = CELL_##id + CELLS_SPANS - 1,
+#define COUNTER_OF(id, ...) CELL_##id, CELL_##id##_LAST = CELL_##id + METRICS_LABELS_MAX - 1,
+#define GAUGE_OF(id, ...)   CELL_##id, CELL_##id##_LAST = CELL_##id + METRICS_LABELS_MAX - 1,
 #include "base/metrics.def"
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+#undef COUNTER_OF
+#undef GAUGE_OF
     CELL_COUNT
 };
 
-enum kind { KIND_COUNTER, KIND_GAUGE, KIND_HISTOGRAM };
+enum kind { KIND_COUNTER, KIND_GAUGE, KIND_HISTOGRAM, KIND_COUNTER_OF, KIND_GAUGE_OF };
 
 static const struct {
     enum kind kind;
@@ -51,10 +55,14 @@ static const struct {
 #define GAUGE(id, family, labels, help)   {KIND_GAUGE, CELL_##id, family, labels, help, NULL},
 #define HISTOGRAM(id, family, labels, bounds, help)                                                \
     {KIND_HISTOGRAM, CELL_##id, family, labels, help, bounds},
+#define COUNTER_OF(id, family, help) {KIND_COUNTER_OF, CELL_##id, family, "", help, NULL},
+#define GAUGE_OF(id, family, help)   {KIND_GAUGE_OF, CELL_##id, family, "", help, NULL},
 #include "base/metrics.def"
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+#undef COUNTER_OF
+#undef GAUGE_OF
 };
 
 /* One thread's cells. The owner stores relaxed, without a read-modify-write: nobody else writes.
@@ -65,6 +73,7 @@ struct block {
     atomic_bool ever; /* the reader looks no further than the first that never was */
 };
 
+static const char *labels_of[METRICS_LABELS_MAX]; /* written at boot alone */
 static struct block blocks[METRICS_THREADS_MAX];
 static pthread_key_t block_key;
 static pthread_once_t block_once = PTHREAD_ONCE_INIT;
@@ -80,13 +89,18 @@ static void cell_store(struct block *block, size_t cell, int64_t value)
     atomic_store_explicit(&block->cells[cell], value, memory_order_relaxed);
 }
 
+static uint32_t gauge_cells(enum kind kind)
+{
+    return kind == KIND_GAUGE ? 1 : kind == KIND_GAUGE_OF ? METRICS_LABELS_MAX : 0;
+}
+
 static void block_give_back(void *at)
 {
     struct block *block = at;
 
     for (size_t i = 0; i < METRIC_COUNT; i++)
-        if (table[i].kind == KIND_GAUGE)
-            cell_store(block, table[i].cell, 0);
+        for (uint32_t n = 0; n < gauge_cells(table[i].kind); n++)
+            cell_store(block, table[i].cell + n, 0);
     my_block = NULL;
     atomic_store_explicit(&block->taken, false, memory_order_release);
 }
@@ -137,6 +151,30 @@ void metrics_change(enum metric gauge, int64_t by)
     cell_add(table[gauge].cell, by);
 }
 
+void metrics_label(uint32_t at, const char *labels)
+{
+    if (at < METRICS_LABELS_MAX - 1)
+        labels_of[at] = labels;
+}
+
+static size_t cell_of(enum metric metric, enum kind kind, uint32_t label)
+{
+    assert(table[metric].kind == kind);
+    if (label >= METRICS_LABELS_MAX || !labels_of[label])
+        label = METRICS_LABELS_MAX - 1;
+    return (size_t)table[metric].cell + label;
+}
+
+void metrics_add_of(enum metric counter, uint32_t label, uint64_t n)
+{
+    cell_add(cell_of(counter, KIND_COUNTER_OF, label), (int64_t)n);
+}
+
+void metrics_change_of(enum metric gauge, uint32_t label, int64_t by)
+{
+    cell_add(cell_of(gauge, KIND_GAUGE_OF, label), by);
+}
+
 void metrics_observe(enum metric histogram, int64_t span_ns)
 {
     const int64_t *bounds_ns = table[histogram].bounds_ns;
@@ -183,13 +221,20 @@ static int64_t cell_sum(size_t cell)
     return sum;
 }
 
+static bool of_many(enum kind kind)
+{
+    return kind == KIND_COUNTER_OF || kind == KIND_GAUGE_OF;
+}
+
 int64_t metrics_read(enum metric metric)
 {
     int64_t sum = 0;
 
-    if (table[metric].kind != KIND_HISTOGRAM)
-        return cell_sum(table[metric].cell);
-    for (size_t i = 0; i <= BOUNDS_MAX; i++)
+    size_t cells = table[metric].kind == KIND_HISTOGRAM ? BOUNDS_MAX + 1
+                   : of_many(table[metric].kind)        ? METRICS_LABELS_MAX
+                                                        : 1;
+
+    for (size_t i = 0; i < cells; i++)
         sum += cell_sum(table[metric].cell + i);
     return sum;
 }
@@ -247,14 +292,29 @@ static void write_histogram(struct builder *out, size_t i)
     builder_printf(out, "%" PRId64 "\n", count);
 }
 
+static void write_many(struct builder *out, size_t i)
+{
+    for (size_t n = 0; n < METRICS_LABELS_MAX; n++) {
+        bool other = n == METRICS_LABELS_MAX - 1;
+        if (labels_of[n] || other)
+            builder_printf(out, PREFIX "%s{%s} %" PRId64 "\n", table[i].family,
+                           other ? "provider=\"other\"" : labels_of[n],
+                           cell_sum(table[i].cell + n));
+    }
+}
+
 static void write_metric(struct builder *out, size_t i)
 {
-    static const char *const types[] = {"counter", "gauge", "histogram"};
+    static const char *const types[] = {"counter", "gauge", "histogram", "counter", "gauge"};
 
     if (i == 0 || strcmp(table[i - 1].family, table[i].family) != 0)
         write_head(out, table[i].family, types[table[i].kind], table[i].help);
     if (table[i].kind == KIND_HISTOGRAM) {
         write_histogram(out, i);
+        return;
+    }
+    if (of_many(table[i].kind)) {
+        write_many(out, i);
         return;
     }
     write_name(out, i, "");

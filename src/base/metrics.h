@@ -12,14 +12,21 @@
 /* The text of a full reading fits (a test keeps this true). */
 #define METRICS_TEXT_BYTES_MAX 65536
 
+/* Values that a label may have, so that no caller can make their number grow. */
+#define METRICS_LABELS_MAX 32
+
 enum metric {
-#define COUNTER(id, ...)   METRIC_##id,
-#define GAUGE(id, ...)     METRIC_##id,
-#define HISTOGRAM(id, ...) METRIC_##id,
+#define COUNTER(id, ...)    METRIC_##id,
+#define GAUGE(id, ...)      METRIC_##id,
+#define HISTOGRAM(id, ...)  METRIC_##id,
+#define COUNTER_OF(id, ...) METRIC_##id,
+#define GAUGE_OF(id, ...)   METRIC_##id,
 #include "base/metrics.def"
 #undef COUNTER
 #undef GAUGE
 #undef HISTOGRAM
+#undef COUNTER_OF
+#undef GAUGE_OF
     METRIC_COUNT
 };
 
@@ -29,6 +36,13 @@ void metrics_add(enum metric counter, uint64_t n);
  * part is 0 once it has ended. */
 void metrics_set(enum metric gauge, int64_t value);
 void metrics_change(enum metric gauge, int64_t by);
+/* Boot, before the first thread: label number `at` of every metric of many ("provider=\"x\""), a
+ * literal. Numbers without a name, and those beyond METRICS_LABELS_MAX, count as the last one,
+ * which is provider="other". */
+void metrics_label(uint32_t at, const char *labels);
+/* One of many. */
+void metrics_add_of(enum metric counter, uint32_t label, uint64_t n);
+void metrics_change_of(enum metric gauge, uint32_t label, int64_t by);
 /* A histogram of spans: one more, in nanoseconds; less than nothing counts as nothing. */
 void metrics_observe(enum metric histogram, int64_t span_ns);
 /* The counter of a WebSocket's close code (RFC 6455 section 7.4). */

@@ -163,8 +163,8 @@ static int path_take(struct reading *r, const struct given *g, const char **out)
     const char *slash = strrchr(file, '/');
 
     *out = g->text;
-    if (!g->text[0])
-        return value_bad(r, g, "is not a path");
+    if (!g->text[0]) /* none, where the default is none */
+        return g->field->fallback && !g->field->fallback[0] ? 0 : value_bad(r, g, "is not a path");
     if (!g->node || g->text[0] == '/' || !slash)
         return 0;
     size_t bytes = (size_t)(slash - file) + strlen(g->text) + 2;
@@ -284,6 +284,9 @@ static int list_item(struct reading *r, const struct schema_field *f, const stru
         return config_complain(r->doc, n, r->why, r->why_bytes, "must be a plain text");
     if (!n->text[0])
         return config_complain(r->doc, n, r->why, r->why_bytes, "must not be empty");
+    if (f->rule && !text_matches(n->text, f->rule))
+        return config_complain(r->doc, n, r->why, r->why_bytes, "\"%.80s\" must match %s", n->text,
+                               f->rule);
     int rc = f->type == FIELD_PATHS ? path_take(r, &g, &list->at[list->count]) : 0;
 
     if (f->type == FIELD_TEXTS)

@@ -18,7 +18,8 @@ enum field_type {
     FIELD_NUMBER,  /* double within least..most */
     FIELD_TEXT,    /* const char *, least..most characters, matching `rule` if there is one */
     FIELD_CHOICE,  /* int: which word of `rule` ("auto|off") */
-    FIELD_PATH,    /* const char *: a relative one starts at the file's folder */
+    FIELD_PATH,    /* const char *: a relative one starts at the file's folder; "": only where that
+                      is the default */
     FIELD_ADDRESS, /* struct bind_address: "127.0.0.1:8000", "[::1]:8000" */
     FIELD_HOST,    /* struct bind_address with port 0: "127.0.0.1", "::1" */
     FIELD_PORTS,   /* struct port_range: "10000-19999" */

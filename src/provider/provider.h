@@ -7,7 +7,26 @@
  * provider owns nothing but `state_bytes` of memory, reads no clock, does no I/O, keeps no global.
  * So it is fuzzed, replayed from transcripts and simulated by feeding it inputs. Adding one is one
  * .c file and one line in providers.def. Shard threads; only the `job_*` members run on a lane.
- */
+ *
+ * The network as a plug-in sees it. It has at most one socket and one request: a further CONNECT or
+ * REQUEST closes the one of its kind before it, silently, as INTENT_CLOSE does.
+ *
+ *     CONNECT ──▶ OPENED ──▶ BYTES ... ──▶ CLOSED          or at once CLOSED
+ *     REQUEST ──▶ STATUS ──▶ CHUNK ... ──▶ END             or at any point CLOSED instead
+ *
+ * The actor retries before it says CLOSED: a connection is tried at once and, while it fails, again
+ * after 1, 2 and 4 s; a request that failed or was answered 408, 429 or 5xx the same, as long as no
+ * STATUS was given. What cannot get better (401, a bad URL, an open breaker) is told at once.
+ * A socket that ends after OPENED is told as CLOSED: the plug-in forgets what it was in the middle
+ * of and may CONNECT again at once; the pace of that is the actor's. What STATUS gives is then
+ * final: any status, with its body as chunks.
+ *
+ * stt: from CONNECT to OPENED the inputs SPEECH, AUDIO and FINISH wait; behind OPENED come those
+ * of the utterance that is going on, SPEECH first, also if it had been given before.
+ So a new
+ * CONNECT in the middle of an utterance repeats its audio, but for what an event with EVENT_KEPT
+ has
+ * acknowledged, and at most 10 s of it. */
 #ifndef PROVIDER_PROVIDER_H
 #define PROVIDER_PROVIDER_H
 
@@ -28,12 +47,22 @@ struct provider_setting {
     const char *value;
 };
 
+/* One tool that the agent's calls may use, for an llm. `end_call` is built in and not among them.
+ */
+struct provider_tool {
+    const char *name; /* ^[a-zA-Z0-9_-]{1,64}$ */
+    const char *description;
+    const char *parameters; /* JSON Schema of its arguments, an object; NULL: it takes none */
+};
+
 struct provider_config {
     const char *agent;    /* name of the agent */
     const char *language; /* "en" */
     const char *voice;    /* tts */
     const char *model;
     const char *prompt;   /* llm: system prompt, or "" */
+    const char *greeting; /* llm: what the caller hears first, or "": no turn of the llm's own */
+    const char *env_key;  /* what ops->key_env holds in the environment, or NULL */
     const char *data_dir; /* where the product's data lies (grammars, models) */
     const char *folder;   /* where the agent file lies: relative file settings start here */
     const void *loaded;   /* what ops->load made of all this, shared by the agent's calls */
@@ -41,6 +70,8 @@ struct provider_config {
     double speed; /* tts: 1.0 is normal */
     const struct provider_setting *settings;
     size_t setting_count;
+    const struct provider_tool *tools; /* llm */
+    size_t tool_count;
 };
 
 /* The value of a setting, or `fallback`. */
@@ -67,8 +98,8 @@ enum provider_input_kind {
     INPUT_STATUS, /* the HTTP response began: status */
     INPUT_CHUNK,  /* part of the HTTP response's body */
     INPUT_END,    /* the HTTP response is complete */
-    INPUT_CLOSED, /* the socket or request ended too early: status is the close code, HTTP status or
-                     0 */
+    INPUT_CLOSED, /* the socket or request ended too early: status is the close code, the HTTP
+                     status, or 0; data: one clause that says why. Nothing of it comes any more */
     INPUT_JOB,    /* a lane job of this provider emitted this: flag is the job's own tag */
     INPUT_TIMER,  /* deadline() has passed */
 };
@@ -107,19 +138,25 @@ struct provider_input {
     const struct provider_turn *turn;     /* INPUT_TURN */
 };
 
-/* ---- intents ---- */
+/* ---- intents ----
+ * What one points to is copied by the actor before the next step, so it may lie in the provider's
+ * own state. */
 enum provider_intent_kind {
-    INTENT_CONNECT, /* open a WebSocket: data is the URL, head the extra header lines */
-    INTENT_REQUEST, /* one HTTP request: data is the URL, head the header lines, body the body */
+    /* head: header lines, each ended by CR LF, without Host and lengths */
+    INTENT_CONNECT, /* open a WebSocket: data is the URL (ws, wss), head the extra header lines */
+    INTENT_REQUEST, /* one HTTP request: data is the URL (http, https), head the header lines, body
+                       the body: POST if it is not empty, else GET */
     INTENT_SEND,    /* to the socket: body (flag 1: text, 0: binary) */
     INTENT_JOB,     /* to this call's speech lane session: body, flag is the job's own tag */
     INTENT_EVENT,   /* to the call: event below */
-    INTENT_CLOSE,   /* close the socket or cancel the request */
+    INTENT_CLOSE,   /* close the socket in order and cancel the request: nothing more comes of
+                       them; flag CLOSE_SOCKET or CLOSE_REQUEST: of that one only */
 };
 
 enum provider_event_kind {
     /* stt */
-    EVENT_PARTIAL, /* text so far; flag EVENT_COMPLETE when it already is a whole sentence */
+    EVENT_PARTIAL, /* text so far; flags EVENT_COMPLETE when it already is a whole sentence,
+                      EVENT_KEPT */
     EVENT_FINAL,   /* text of utterance `epoch`, may be empty; confidence in percent */
     /* llm */
     EVENT_UNDERSTOOD, /* text: JSON {"intent":..,"slots":{..}}; how the turn was read, for the log
@@ -137,6 +174,10 @@ enum provider_event_kind {
 
 #define EVENT_COMPLETE 1u
 #define EVENT_FATAL    1u
+#define EVENT_KEPT     2u /* PARTIAL: `heard_ms` of this socket's audio need not be sent again */
+
+#define CLOSE_SOCKET  1u
+#define CLOSE_REQUEST 2u
 
 struct provider_intent {
     enum provider_intent_kind kind;
@@ -146,6 +187,7 @@ struct provider_intent {
     uint32_t tool_id;
     int32_t status;
     uint8_t confidence;
+    uint32_t heard_ms; /* EVENT_KEPT: of the audio given since INPUT_OPENED */
     struct slice data; /* slices lie in the intents' own bytes, or are borrowed from the input */
     struct slice head;
     struct slice body;
@@ -153,7 +195,7 @@ struct provider_intent {
 };
 
 #define INTENTS_MAX      32
-#define INTENT_BYTES_MAX 32768
+#define INTENT_BYTES_MAX 131072
 
 /* Where a step puts its intents: bounded, cleared by the actor before each step. More than fit sets
  * `bad`; the actor then fails the provider with a reason. */
@@ -188,13 +230,19 @@ struct job_port {
     bool (*cancelled)(struct job_port *port);
 };
 
+#define PROVIDER_STATE_MAX 1048576 /* an agent whose plug-in needs more is refused */
+
 struct provider_ops {
     const char *name; /* as agents write it: "pocketsphinx" */
     enum provider_kind kind;
     const char *summary;  /* one line for --list-providers */
     const char *settings; /* names of the settings it knows, space-separated */
     uint32_t rate_hz;     /* stt: what it wants; tts: what it gives; llm: 0 */
-    size_t state_bytes;   /* pointer-free or not, it dies with the actor without a destructor */
+    size_t state_bytes;   /* pointer-free or not, it dies with the actor without a destructor;
+                             zeroed at the start. At most PROVIDER_STATE_MAX */
+    const char *key_env;  /* variable that holds its key by custom ("OPENAI_API_KEY"), or NULL */
+    /* The rate where it depends on settings; NULL: always rate_hz. */
+    uint32_t (*rate)(const struct provider_config *config);
 
     /* Agent load, control thread, may block and allocate: is this configuration usable (files,
      * keys)? What all calls of the agent share read-only (a compiled grammar, a parsed rule file)
@@ -221,6 +269,9 @@ struct provider_ops {
     void (*job_close)(void *session, struct job_port *port);
     void (*worker_close)(void *worker);
 };
+
+/* Samples per second of its audio under this configuration; 0 for an llm. */
+uint32_t provider_rate_hz(const struct provider_ops *ops, const struct provider_config *config);
 
 /* By name and kind, from providers.def; NULL if there is none. */
 const struct provider_ops *provider_find(enum provider_kind kind, const char *name);

@@ -344,9 +344,10 @@ const struct provider_ops llm_scripted = {
 
 /* ---- tts ---- */
 
-#define CLAUSES_MAX   64 /* waiting; beyond: the epoch fails */
-#define PIECE_SAMPLES 160
-#define PIECES_A_STEP 12 /* given at once when time has run ahead; the rest in the next step */
+#define CLAUSES_MAX    64 /* waiting; beyond: the epoch fails */
+#define PIECE_SAMPLES  160
+#define PIECES_AT_ONCE 5
+#define PIECES_A_STEP  12 /* given at once when time has run ahead; the rest in the next step */
 
 struct tts_state {
     const struct scripted *script;
@@ -438,11 +439,18 @@ static void tts_step(void *state, const struct provider_input *input, int64_t no
         tts_piece(st, out);
 }
 
+/* When a few pieces are due at once, but for the first of a reply, or the clause's last one is: a
+ * voice that is faster than real time need not be woken for each. */
 static int64_t tts_deadline(const void *state)
 {
     const struct tts_state *st = state;
 
-    return st->count ? st->next_ns : NEVER_NS;
+    if (st->count == 0)
+        return NEVER_NS;
+    int64_t left = (st->samples[st->head] - st->at - 1) / PIECE_SAMPLES;
+    int64_t more = st->buzz == 0 ? 0 : left < PIECES_AT_ONCE - 1 ? left : PIECES_AT_ONCE - 1;
+    return st->next_ns +
+           more * PIECE_SAMPLES * (NS_PER_S / SCRIPTED_RATE_HZ) / st->script->tts_speed;
 }
 
 const struct provider_ops tts_scripted = {

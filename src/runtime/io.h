@@ -32,6 +32,7 @@ enum io_event_kind {
     IO_PACKET,  /* one datagram: `data`, `peer`; valid during the delivery only */
     IO_OPENED,  /* a file is open (err 0), or not (err > 0: the id is dead already) */
     IO_WRITTEN, /* a file write of `tag` is done: err, len bytes */
+    IO_READY,   /* the descriptor given to watch() can be read */
     IO_WOKEN,   /* another thread called io_wake(): owner is 0 */
 };
 
@@ -52,6 +53,8 @@ typedef void io_deliver(void *context, const struct io_event *event);
 struct io_setup {
     struct frame_pool *pool; /* of the shard: frames given to io_*_send are put back here */
     io_deliver *deliver;
+    /* A hint, some events ahead: this owner's is at hand. NULL: not wanted. */
+    void (*soon)(void *context, uint64_t owner);
     void *context;
     uint32_t handles_max;   /* open things at once; beyond it opens give -EMFILE */
     uint32_t receive_bytes; /* memory for received data, shared by all handles */
@@ -107,6 +110,10 @@ struct io_ops {
     /* Writes at an offset; `bytes` stay untouched until IO_WRITTEN says `tag`. -EAGAIN before
      * IO_OPENED, or when twice `handles_max` writes wait already. */
     int (*file_write)(struct io *io, io_id id, struct slice bytes, uint64_t offset, uint64_t tag);
+
+    /* Watches a foreign descriptor (a library's own epoll set, say), which stays the caller's:
+     * IO_READY at each wait while it can be read, until close(). -EMFILE, or another -errno. */
+    int (*watch)(struct io *io, uint64_t owner, int fd, io_id *id);
 
     /* Submits what is queued, waits until something happens or `timeout_ns` (0: do not wait,
      * NEVER_NS: as long as it takes), and delivers everything that is ready. With `tick` set it

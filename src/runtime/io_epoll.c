@@ -458,6 +458,8 @@ static void epoll_close(struct io *io, io_id id, bool flush)
     broken = (s->pend & PEND_CLOSED) != 0;
     if (s->kind == SLOT_UDP)
         core->dropped += socket_drops(s->fd);
+    if (s->kind == SLOT_WATCH)
+        want((struct epoll *)io, s, 0); /* its file lives on: closing does not take it out */
     slot_kill(core, s);
     if (s->kind == SLOT_LISTENER && flush) {
         s->last_call = true;
@@ -541,6 +543,9 @@ static void slot_step(struct epoll *ep, struct slot *s)
     case SLOT_STREAM:
         stream_step(ep, s);
         break;
+    case SLOT_WATCH:
+        want(ep, s, EPOLLIN);
+        break;
     case SLOT_FREE:
     case SLOT_FILE:
         break;
@@ -612,6 +617,8 @@ static void event_deliver(struct epoll *ep, const struct epoll_event *e)
         packets_read(ep, s);
     else if (s->kind == SLOT_LISTENER)
         listener_event(ep, s);
+    else if (s->kind == SLOT_WATCH)
+        slot_deliver(&ep->core, s, (struct io_event){.kind = IO_READY});
     else
         stream_event(ep, s, e->events);
 }
@@ -690,6 +697,7 @@ static const struct io_ops epoll_ops = {
     .own = core_own,
     .file_open = epoll_file_open,
     .file_write = epoll_file_write,
+    .watch = core_watch,
     .wait = epoll_wait_io,
     .wake = core_wake,
     .open_count = core_open_count,

@@ -79,6 +79,7 @@ int core_init(struct io_core *core, const struct io_setup *setup, const struct i
     core->io.ops = ops;
     core->pool = setup->pool;
     core->deliver = setup->deliver;
+    core->soon = setup->soon;
     core->context = setup->context;
     core->handles_max = setup->handles_max;
     /* Closed ones linger until the kernel lets go of them, beside those that are open. */
@@ -468,6 +469,25 @@ void core_own(struct io *io, io_id id, uint64_t owner)
 
     if (s)
         s->owner = owner;
+}
+
+int core_watch(struct io *io, uint64_t owner, int fd, io_id *id)
+{
+    struct io_core *core = (struct io_core *)io;
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+    *id = IO_NONE;
+    if (own < 0)
+        return -errno;
+    struct slot *s = slot_open(core, SLOT_WATCH, owner, own);
+    if (!s) {
+        close(own);
+        return -EMFILE;
+    }
+    s->up = true;
+    slot_todo(core, s);
+    *id = slot_id(core, s);
+    return 0;
 }
 
 void core_wake(struct io *io)

@@ -24,6 +24,11 @@ void lane_map_set(struct shard *shard, const struct lane_map *map)
     shard->lanes = *map;
 }
 
+uint32_t lane_worker_count(const struct shard *shard, enum lane lane)
+{
+    return shard->lanes.workers[lane];
+}
+
 static uint32_t least_loaded(const struct shard *shard, enum lane lane)
 {
     uint32_t first = shard->lanes.first_host[lane], best = first;

@@ -1,15 +1,15 @@
-/* Work that may block or compute long (recognition, synthesis, the store) runs on lanes: small
- * pools of threads, one pool a kind, so that one stuck lane never starves another. An actor opens a
- * session, which stays on one worker of the lane; its jobs run there one at a time in the order
- * sent, and what they emit comes back as MSG_LANE_EMIT, their end as MSG_LANE_DONE. A lane may
- * wait; a shard never does. What runs is a program, known by number on both sides, so that no
+/* Work that may block or compute long (recognition, synthesis, the store, names) runs on lanes:
+ * small pools of threads, one pool a kind, so that one stuck lane never starves another. An actor
+ * opens a session, which stays on one worker of the lane; its jobs run there one at a time in the
+ * order sent, and what they emit comes back as MSG_LANE_EMIT, their end as MSG_LANE_DONE. A lane
+ * may wait; a shard never does. What runs is a program, known by number on both sides, so that no
  * pointer crosses. The simulator runs the same workers inline. */
 #ifndef RUNTIME_LANE_H
 #define RUNTIME_LANE_H
 
 #include "runtime/shard.h"
 
-enum lane { LANE_SPEECH, LANE_STORE, LANE_COUNT };
+enum lane { LANE_SPEECH, LANE_STORE, LANE_DNS, LANE_COUNT };
 
 #define LANE_PROGRAMS_MAX  16
 #define LANE_WORKERS_MAX   8
@@ -75,6 +75,7 @@ struct lane_map {
     uint32_t workers[LANE_COUNT];
 };
 void lane_map_set(struct shard *shard, const struct lane_map *map);
+uint32_t lane_worker_count(const struct shard *shard, enum lane lane);
 
 /* Opens a session on the worker with the fewest of this shard's. 0 or -errno; a program that cannot
  * open answers each run with MSG_LANE_DONE and its error. */

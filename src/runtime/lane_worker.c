@@ -80,8 +80,11 @@ static void *lane_alloc(size_t bytes)
 
 static void tell_depth(const struct lane_worker *w)
 {
-    metrics_set(w->lane == LANE_SPEECH ? METRIC_LANE_DEPTH_SPEECH : METRIC_LANE_DEPTH_STORE,
-                lane_worker_depth(w));
+    static const enum metric depths[LANE_COUNT] = {[LANE_SPEECH] = METRIC_LANE_DEPTH_SPEECH,
+                                                   [LANE_STORE] = METRIC_LANE_DEPTH_STORE,
+                                                   [LANE_DNS] = METRIC_LANE_DEPTH_DNS};
+
+    metrics_set(depths[w->lane], lane_worker_depth(w));
 }
 
 static void job_add(struct lane_worker *w, const struct msg *m, struct slice bytes)

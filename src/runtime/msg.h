@@ -64,7 +64,8 @@ _Static_assert(sizeof(struct msg) == 128, "a message is two cache lines");
     MESSAGE(MSG_LANE_OPEN, lane_msg) /* to a lane worker: the four things asked of one */          \
     MESSAGE(MSG_LANE_RUN, lane_msg)                                                                \
     MESSAGE(MSG_LANE_CANCEL, lane_msg)                                                             \
-    MESSAGE(MSG_LANE_CLOSE, lane_msg)
+    MESSAGE(MSG_LANE_CLOSE, lane_msg)                                                              \
+    MESSAGE(MSG_READY, io_msg) /* a watched descriptor can be read */
 
 enum runtime_message {
 #define MESSAGE(name, body) name,

@@ -16,7 +16,7 @@
 #define EAR_SECONDS  120
 #define LOG_WAIT_NS  SECONDS(5) /* for the call's log to be written */
 #define LISTEN_NS    SECONDS(2)
-#define TARGET_BYTES 4096
+#define TARGET_BYTES (URL_TARGET_BYTES + 2200)
 
 static const char help[] =
     "usage: sidetone-scenario [options] FILE.call ...\n"
@@ -110,8 +110,9 @@ static int dial_twilio(struct runner *r)
     }
     if (fetch_token(r, token, sizeof(token)) < 0)
         return -1;
-    snprintf(r->target, sizeof(r->target), "%s%s/%s", r->server.media.target, r->script.agent,
-             token);
+    if (snprintf(r->target, sizeof(r->target), "%s%s/%s", r->server.media.target, r->script.agent,
+                 token) >= (int)sizeof(r->target))
+        return fail(r, "the server's media URL is too long");
     int fd;
     int64_t until_ns = socket_now_ns() + LISTEN_NS;
     while ((fd = socket_connect(&r->server.media, SECONDS(5), r->why)) == -ECONNREFUSED &&

@@ -215,6 +215,7 @@ static int build_shard(struct sim *sim, uint32_t index)
         return err;
     lane_map_set(sim->shards[index], &sim->lanes);
     actor_spawn(sim->shards[index], &switchboard_type, NULL, 0, NULL, 0, FRAME_NONE);
+    actor_spawn(sim->shards[index], &network_type, NULL, 0, NULL, 0, FRAME_NONE);
     shard_finish(sim->shards[index]);
     return 0;
 }

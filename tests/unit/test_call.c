@@ -12,7 +12,9 @@
 
 #include "actors/messages.h"
 #include "actors/platform/store_program.h"
+#include "actors/text.h"
 #include "actors/world.h"
+#include "carrier/carrier.h"
 #include "store/call_log.h"
 
 #define RATE_HZ 8000
@@ -132,7 +134,9 @@ static const struct provider_ops tts_ops = {
 static struct {
     struct actor *actor;
     struct actor_id call, tts;
-    bool mute; /* does not come up by itself */
+    bool mute;    /* does not come up by itself */
+    bool watched; /* asks to be told what goes on */
+    char news[4096];
     uint32_t generation, epoch, piece;
     unsigned holds, flushes, ends;
 } leg;
@@ -144,7 +148,7 @@ static void leg_send(uint16_t type, const void *body, size_t bytes)
 
 static void come_up(void)
 {
-    struct leg_up_msg up = {.start_ns = test_now_ns, .rate_hz = RATE_HZ};
+    struct leg_up_msg up = {.start_ns = test_now_ns, .rate_hz = RATE_HZ, .watched = leg.watched};
 
     leg_send(LEG_UP, &up, sizeof(up));
 }
@@ -170,6 +174,24 @@ static void leg_flush(void)
     leg_send(LEG_HEARD, &heard, sizeof(heard));
 }
 
+/* One line a piece of news: "user 1 final: text". */
+static void leg_told(struct actor *a, const struct msg *m)
+{
+    const struct leg_tell_msg *body = msg_body(m, leg_tell_msg);
+    size_t room = sizeof(leg.news) - strlen(leg.news);
+    char *at = leg.news + strlen(leg.news);
+
+    if (body->kind == CARRIER_NEWS_STATE)
+        snprintf(at, room, "%s\n", turn_state_name(body->state));
+    else if (body->kind == CARRIER_NEWS_WORDS)
+        snprintf(at, room, "%s %u%s%s: %.*s\n", body->user ? "user" : "agent", body->turn,
+                 body->final ? " final" : "", body->cut ? " cut" : "", SLICE_ARG(text_of(a, m)));
+    else
+        snprintf(
+            at, room, "latency %u: %lld\n", body->turn,
+            (long long)(body->instants_ms[CARRIER_AUDIBLE] - body->instants_ms[CARRIER_VOICED]));
+}
+
 static void leg_handle(struct actor *a, const struct msg *m)
 {
     switch (m->type) {
@@ -186,6 +208,9 @@ static void leg_handle(struct actor *a, const struct msg *m)
         tell_room();
         if (!leg.mute)
             come_up();
+        break;
+    case LEG_TELL:
+        leg_told(a, m);
         break;
     case LEG_HOLD:
         leg.holds++;
@@ -465,6 +490,43 @@ static void a_turn_is_heard_answered_and_stored(void **state)
     assert_non_null(strstr(log, "\"said\":\"From nine to five. Anything else?\""));
     assert_non_null(strstr(log, "\"said\":\"Good morning.\""));
     assert_null(strstr(log, "incomplete"));
+}
+
+static void who_watches_is_told(void **state)
+{
+    (void)state;
+    leg.watched = true;
+    greet();
+    stub.final = "when are you open";
+    stub.reply = "From nine to five. Anything else?";
+    speak(600);
+    pass(100);
+    audible();
+    speech(true); /* and interrupts */
+    pass(600);
+    assert_string_equal(
+        leg.news, "thinking\nagent 0: Good morning.\nlatency 0: 1\nspeaking\n"
+                  "agent 0 final: Good morning.\nlistening\nuser speaking\nendpointing\nthinking\n"
+                  "user 1 final: when are you open\nagent 1: From nine to five. Anything else?\n"
+                  "agent 1: From nine to five. Anything else?\nlatency 1: 502\nspeaking\npaused\n"
+                  "user speaking\nagent 1 final cut: From nine to five.\n");
+    end();
+}
+
+static void who_watches_hears_the_last_words(void **state)
+{
+    (void)state;
+    leg.watched = true;
+    agent.turns_max = 1;
+    greet();
+    stub.final = "when are you open";
+    stub.reply = "Never.";
+    speak(600);
+    audible();
+    played();
+    pass(10);
+    assert_non_null(strstr(leg.news, "agent 1 final: Never.\n"));
+    end();
 }
 
 static void a_final_that_never_comes_repeats_nothing(void **state)
@@ -780,6 +842,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_turn_is_heard_answered_and_stored),
+        CASE(who_watches_is_told),
+        CASE(who_watches_hears_the_last_words),
         CASE(a_final_that_never_comes_repeats_nothing),
         CASE(going_on_before_the_final_keeps_both_halves),
         CASE(a_cut_reply_says_nothing_more),

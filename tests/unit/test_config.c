@@ -425,7 +425,7 @@ static void agent_keeps_settings_and_lines(void **state)
     agent_complain(a, "stt.grammar", why, sizeof(why), "unknown setting");
     assert_string_equal(why, "/etc/agents/clinic.yaml:5: stt.grammar: unknown setting");
     agent_complain(a, "tts.provider", why, sizeof(why), "unknown provider");
-    assert_string_equal(why, "/etc/agents/clinic.yaml:1: tts.provider: unknown provider");
+    assert_string_equal(why, "/etc/agents/clinic.yaml:8: tts.provider: unknown provider");
     struct agent *held = agent_ref(a);
 
     agent_put(&a);

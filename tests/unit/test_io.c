@@ -1,4 +1,7 @@
 /* Datagrams, files, limits and waiting: the same cases over both real backends of runtime/io.h. */
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
 #include "tests/unit/io_world.h"
 
 /* ---- datagrams ---- */
@@ -494,6 +497,43 @@ static void *wake_soon(void *context)
     return NULL;
 }
 
+/* A library's epoll set: told as long as it has something, silent when closed, and left whole. */
+static void watch(void **state)
+{
+    struct world *w = world_new();
+    int inner = epoll_create1(EPOLL_CLOEXEC), event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event e = {.events = EPOLLIN};
+    uint64_t one = 1;
+    io_id id;
+
+    (void)state;
+    assert_int_equal(epoll_ctl(inner, EPOLL_CTL_ADD, event, &e), 0);
+    assert_int_equal(w->io->ops->watch(w->io, 9, inner, &id), 0);
+    idle(w);
+    assert_int_equal(w->count[IO_READY], 0);
+    assert_int_equal(write(event, &one, sizeof(one)), sizeof(one));
+    await(w, IO_READY, 1);
+    assert_int_equal(w->last[IO_READY].owner, 9);
+    assert_int_equal(w->last[IO_READY].id, id);
+    await(w, IO_READY, 2); /* it was not read */
+    assert_int_equal(read(event, &one, sizeof(one)), sizeof(one));
+    turn(w);
+    unsigned seen = w->count[IO_READY];
+    idle(w);
+    assert_int_equal(w->count[IO_READY], seen);
+    assert_int_equal(write(event, &one, sizeof(one)), sizeof(one));
+    w->io->ops->close(w->io, id, false);
+    idle(w);
+    assert_int_equal(w->count[IO_READY], seen);
+    assert_int_equal(w->io->ops->open_count(w->io), 0);
+    assert_int_equal(epoll_wait(inner, &e, 1, 0), 1); /* it is its owner's as before */
+    assert_true(w->io->ops->watch(w->io, 9, -1, &id) < 0);
+    assert_int_equal(w->io->ops->watch(w->io, 9, inner, &id), 0);
+    world_free(w);
+    close(inner);
+    close(event);
+}
+
 static void wake(void **state)
 {
     struct world *w = world_new();
@@ -623,6 +663,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(listen_last_call),
     cmocka_unit_test(file_write),
     cmocka_unit_test(file_writes_run_out),
+    cmocka_unit_test(watch),
     cmocka_unit_test(wake),
     cmocka_unit_test(tick),
     cmocka_unit_test(free_with_all_open),

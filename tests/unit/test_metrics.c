@@ -218,6 +218,14 @@ static void the_longest_text_fits(void **state)
 #define COUNTER(id, ...)   metrics_add(METRIC_##id, INT64_MAX / 2);
 #define GAUGE(id, ...)     metrics_set(METRIC_##id, INT64_MIN / 2);
 #define HISTOGRAM(id, ...) metrics_observe(METRIC_##id, INT64_MAX / 2 - 1);
+#define COUNTER_OF(id, ...)                                                                        \
+    for (uint32_t i = 0; i < METRICS_LABELS_MAX; i++)                                              \
+        metrics_add_of(METRIC_##id, i, INT64_MAX / 2);
+#define GAUGE_OF(id, ...)                                                                          \
+    for (uint32_t i = 0; i < METRICS_LABELS_MAX; i++)                                              \
+        metrics_change_of(METRIC_##id, i, INT64_MIN / 2);
+    for (uint32_t i = 0; i < METRICS_LABELS_MAX; i++)
+        metrics_label(i, "provider=\"a name of some length\",kind=\"stt\"");
 #include "base/metrics.def"
     read_all();
     assert_true(strlen(text) < METRICS_TEXT_BYTES_MAX / 2); /* and as much again is free */

@@ -4,7 +4,7 @@
 #define CALL_CALLER_SOCKET_H
 
 #include "tools/call/caller.h"
-#include "tools/call/url.h"
+#include "base/url.h"
 
 #define SOCKET_UNSENT_MAX 262144 /* bytes that the far end does not take: the call ends */
 #define SOCKET_WHY_BYTES  1536

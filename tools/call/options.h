@@ -5,7 +5,7 @@
 #define CALL_OPTIONS_H
 
 #include "tools/call/plan.h"
-#include "tools/call/url.h"
+#include "base/url.h"
 
 /* What the program ends with. */
 enum options_exit {

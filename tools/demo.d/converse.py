@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """One conversation with the clinic's front desk: draws sentences, has them spoken, starts the
-server, calls it, and tells what came of it. tools/demo builds first and then runs this."""
+server, calls it, and tells what came of it; without --once the server stays for a browser.
+tools/demo builds first and then runs this."""
 import argparse
+import contextlib
 import glob
 import json
 import os
@@ -139,8 +141,14 @@ def synthesise(steps, folder, seed):
 
 # ---- the server ----
 
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+def free_ports(*wanted):
+    """Those that are wanted, or others where they are taken; 0 is any."""
+    sockets = []
+    for port in wanted:
+        try:
+            sockets.append(socket.create_server(("127.0.0.1", port)))
+        except OSError:
+            sockets.append(socket.create_server(("127.0.0.1", 0)))
     ports = [s.getsockname()[1] for s in sockets]
     for s in sockets:
         s.close()
@@ -148,8 +156,8 @@ def free_ports(count):
 
 
 class Server:
-    def __init__(self, folder, binary, io, seed):
-        self.api, self.media = free_ports(2)
+    def __init__(self, folder, binary, io, seed, stays):
+        self.api, self.media = free_ports(*((8000, 7860) if stays else (0, 0)))
         self.folder = folder
         self.data = os.path.join(folder, "data")
         self.log = os.path.join(folder, "server.log")
@@ -373,9 +381,10 @@ def run(args, out):
     make_folder(args.dir)
     steps = conversation(rng)
     plan, voice = synthesise(steps, args.dir, args.seed)
+    stays = not args.once
     print(f"seed {args.seed}: a caller with the voice {voice}, {len(steps)} turns, "
           f"by {args.protocol}", file=out, flush=True)
-    server = Server(args.dir, args.binary, args.io, args.seed)
+    server = Server(args.dir, args.binary, args.io, args.seed, stays)
     try:
         call = place_call(server, steps, plan, args, out)
         if call["status"] == "refused":
@@ -394,19 +403,38 @@ def run(args, out):
             "voice": voice,
             "error": call.get("error"),
         }
+        if stays:
+            show(result, steps, server, out)
+            stay(server, args, out)
     finally:
         ended = server.stop()
     if ended != 0:
         raise Failed(f"the server ended with {ended}: see {server.log}")
+    if not stays:
+        show(result, steps, server, out)
+    return result
+
+
+def show(result, steps, server, out):
     tell(result, steps, out)
     print(f"\n  recording   {result['recording']}\n  caller's    {result['caller_recording']}\n"
           f"  transcript  {result['transcript']}\n  server log  {server.log}", file=out, flush=True)
-    return result
+
+
+def stay(server, args, out):
+    """Until Ctrl-C, or the server's own end."""
+    print(f"\n  now you     http://127.0.0.1:{server.api}/talk/{args.agent}\n"
+          f"  from afar   ssh -L {server.api}:127.0.0.1:{server.api} "
+          f"-L {server.media}:127.0.0.1:{server.media} {socket.gethostname()}\n"
+          f"  Ctrl-C ends the server", file=out, flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.process.wait()
+    print(file=out)
 
 
 def main():
     p = argparse.ArgumentParser(prog="tools/demo", description=__doc__.splitlines()[0])
-    p.add_argument("--once", action="store_true", help="one call (as without it)")
+    p.add_argument("--once", action="store_true", help="one call, then the server ends")
     p.add_argument("--json", action="store_true", help="one JSON object as the last line of stdout")
     p.add_argument("--seed", type=int, default=1, help="which sentences, voice and noise")
     p.add_argument("--protocol", choices=["twilio", "rtp"], default="twilio")
