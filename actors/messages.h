@@ -36,6 +36,7 @@
     MESSAGE(LEG_SPEECH, leg_speech_msg)   /* leg -> call: VAD has changed its mind */              \
     MESSAGE(LEG_KEY, leg_key_msg)         /* leg -> call: a digit was pressed */                   \
     MESSAGE(LEG_AUDIBLE, leg_audible_msg) /* leg -> call: the first voiced sample has left */      \
+    MESSAGE(LEG_MARKED, leg_marked_msg)   /* leg -> call: the carrier says that some was heard */  \
     MESSAGE(LEG_PLAYED, leg_played_msg)   /* leg -> call: the reply was heard whole */             \
     MESSAGE(LEG_HEARD, leg_heard_msg)     /* leg -> call: how far the caller came at a flush */    \
     MESSAGE(LEG_HOLD, leg_play_msg)       /* call -> leg */                                        \
@@ -253,6 +254,11 @@ struct leg_audible_msg {
     uint32_t epoch;
     int64_t at_ns; /* when the caller hears the sample, latency of the carrier apart */
     int64_t sample;
+};
+
+struct leg_marked_msg {
+    uint32_t epoch;
+    int64_t at_ns;
 };
 
 struct leg_played_msg {

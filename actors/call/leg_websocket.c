@@ -557,6 +557,8 @@ static const char *leg_websocket_state(const struct actor *a)
     return state_names[container_of(a, struct leg_websocket, actor)->state];
 }
 
+_Static_assert(sizeof(struct leg_websocket) <= PEER_UNKNOWN_BYTES_MAX / 2, "a door is beside it");
+
 const struct actor_type leg_websocket_type = {.name = "leg_websocket",
                                               .size_bytes = sizeof(struct leg_websocket),
                                               .hot_bytes =

@@ -6,6 +6,7 @@
 
 #include "actors/platform/store_program.h"
 #include "actors/text.h"
+#include "store/generation.h"
 
 /* ---- POST /media-tokens ---- */
 
@@ -239,6 +240,25 @@ void on_placed(struct api *api, const struct call_placed_msg *m, uint32_t shard)
 
 /* ---- DELETE /calls/{id} ---- */
 
+/* An id that this process did not make: another one's, while its journal is there. */
+static void answer_stranger(struct api *api, const struct http_ask *ask)
+{
+    const struct world *world = api_world(api)->world;
+    uint32_t generation = call_id_generation(ask->param);
+    char message[160];
+
+    if (!generation || generation == world->generation ||
+        !generation_there(world->data_dir, generation)) {
+        answer_fail(api, ask->id, 404, "no_such_call", "there is no such call going on", NULL);
+        return;
+    }
+    snprintf(message, sizeof(message),
+             "process generation %08x has that call, if it goes on; this is generation %08x, and a "
+             "call ends only where it runs",
+             generation, world->generation);
+    answer_fail(api, ask->id, 409, "other_generation", message, NULL);
+}
+
 void on_call_hang_up(struct api *api, const struct http_ask *ask)
 {
     struct call_hang_up_msg body = {0};
@@ -246,7 +266,7 @@ void on_call_hang_up(struct api *api, const struct http_ask *ask)
     struct op *op;
 
     if (!call_id_shard(api_world(api)->world, ask->param, &shard)) {
-        answer_fail(api, ask->id, 404, "no_such_call", "there is no such call going on", NULL);
+        answer_stranger(api, ask);
         return;
     }
     op = op_new(api, ask, CALL_NS);
