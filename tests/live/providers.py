@@ -1,6 +1,6 @@
-"""Calls through every provider behind a network, against sidetone-providers: plain ones, and one for
-each fault that can befall the provider. A fault may cost its turn; the call goes on, and what comes
-after it is heard and answered. A key that is refused ends the call with a reason."""
+"""Calls through every provider behind a network, against sidetone-providers: plain ones, and one
+for each fault that can befall the provider. A fault may cost its turn; the call goes on, and what
+comes after it is heard and answered. A key that is refused ends the call with a reason."""
 
 import argparse
 import concurrent.futures
