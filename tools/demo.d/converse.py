@@ -132,6 +132,7 @@ def synthesise(steps, folder, seed):
         if said.returncode:
             raise Failed(f"sidetone-say failed: {said.stderr.strip()}")
         where = json.loads(said.stdout.splitlines()[-1])
+        step["lasts_s"] = (where["last_voiced"] - where["first_voiced"]) / where["rate_hz"]
         entry = {"say": wav, "meant": step["text"], "last_voiced_sample": where["last_voiced"]}
         if step.get("barge_in"):
             entry["barge_in"] = True

@@ -1,5 +1,5 @@
-"""The demo over simulated cloud providers: the agent that uses them, and the process that plays them.
-The recogniser is told beforehand what the caller will say; everything else is as with the vendors."""
+"""The demo over simulated cloud providers: the agent that uses them, the process that plays them.
+The recogniser is told beforehand what the caller will say; all else is as with the vendors."""
 import json
 import os
 import signal
@@ -35,7 +35,7 @@ def quoted(text):
 
 def providers_file(path, steps):
     """What is heard, in the order in which it is said, and what is answered to each."""
-    heard = [s["text"] for s in steps if "dtmf" not in s]
+    heard = [f"~{s['lasts_s']:.2f} {s['text']}" for s in steps if "dtmf" not in s]
     # The longest first: the first rule whose words are in what was said is taken.
     rules = [f"{s['text']} => {ANSWERS.get(s['intent'], 'Very well.')}"
              for s in sorted(steps, key=lambda s: -len(s["text"]))]
