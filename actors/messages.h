@@ -388,8 +388,7 @@ struct net_report_msg {
     uint8_t outcome; /* enum net_outcome */
 };
 
-#define NET_REQUEST_BYTES_MAX 262144 /* URL, head and body: 15 s of 8 kHz PCM16; beyond: refused   \
-                                      */
+#define NET_REQUEST_BYTES_MAX 262144 /* URL, head and body; beyond: refused */
 
 struct net_request_msg {
     uint32_t cookie; /* the asker's own number: at most one request of it at a time */
