@@ -16,7 +16,7 @@
  */
 #define LIGHT_MEMBERS 500
 #define LIGHT_WAIT_NS MS(1)
-#define MEMORY_BYTES  (UINT64_C(256) << 20) /* of blocks, where the set-up names none */
+#define MEMORY_BYTES  268435456 /* of blocks, where the set-up names none */
 #define LINE_BYTES    64
 
 /* ---- handling ---- */
@@ -52,9 +52,8 @@ void shard_dispatch(struct shard *shard, struct actor *a, struct msg *m)
     if (m->frame != FRAME_NONE)
         frame_put(shard->pool, &m->frame);
     shard->mark = clock_cycles();
-    int64_t took_ns = clock_cycles_to_ns(shard->mark - began);
-    if (took_ns > SLOW_HANDLER_NS)
-        log_slow(shard, a, type, took_ns);
+    if (shard->mark - began > shard->slow_cycles)
+        log_slow(shard, a, type, clock_cycles_to_ns(shard->mark - began));
 }
 
 /* The shard's clock, and the mark from which the next handler's time counts. */
@@ -430,6 +429,8 @@ int shard_new(const struct shard_setup *setup, struct shard **out)
     shard->rand.state = setup->seed;
     shard->stops.end = &shard->stops.first;
     shard->ended.end = &shard->ended.first;
+    clock_cycles_init();
+    shard->slow_cycles = clock_cycles_of_ns(SLOW_HANDLER_NS);
     look_at_clock(shard);
     wheel_init(&shard->wheel, shard->now_ns);
     shard->pool = frame_pool_new(setup->frames_max);
