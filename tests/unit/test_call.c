@@ -499,7 +499,7 @@ static void who_watches_is_told(void **state)
         leg.news, "thinking\nagent 0: Good morning.\nlatency 0: 1\nspeaking\n"
                   "agent 0 final: Good morning.\nlistening\nuser speaking\nendpointing\nthinking\n"
                   "user 1 final: when are you open\nagent 1: From nine to five. Anything else?\n"
-                  "agent 1: From nine to five. Anything else?\nlatency 1: 504\nspeaking\npaused\n"
+                  "agent 1: From nine to five. Anything else?\nlatency 1: 502\nspeaking\npaused\n"
                   "user speaking\nagent 1 final cut: From nine to five.\n");
     end();
 }
