@@ -36,6 +36,7 @@
     MESSAGE(LEG_SPEECH, leg_speech_msg)   /* leg -> call: VAD has changed its mind */              \
     MESSAGE(LEG_KEY, leg_key_msg)         /* leg -> call: a digit was pressed */                   \
     MESSAGE(LEG_AUDIBLE, leg_audible_msg) /* leg -> call: the first voiced sample has left */      \
+    MESSAGE(LEG_MARKED, leg_marked_msg)   /* leg -> call: the carrier says that some was heard */  \
     MESSAGE(LEG_PLAYED, leg_played_msg)   /* leg -> call: the reply was heard whole */             \
     MESSAGE(LEG_HEARD, leg_heard_msg)     /* leg -> call: how far the caller came at a flush */    \
     MESSAGE(LEG_HOLD, leg_play_msg)       /* call -> leg */                                        \
@@ -255,6 +256,11 @@ struct leg_audible_msg {
     int64_t sample;
 };
 
+struct leg_marked_msg {
+    uint32_t epoch;
+    int64_t at_ns;
+};
+
 struct leg_played_msg {
     uint32_t epoch;
 };
@@ -388,8 +394,7 @@ struct net_report_msg {
     uint8_t outcome; /* enum net_outcome */
 };
 
-#define NET_REQUEST_BYTES_MAX 262144 /* URL, head and body: 15 s of 8 kHz PCM16; beyond: refused   \
-                                      */
+#define NET_REQUEST_BYTES_MAX 262144 /* URL, head and body; beyond: refused */
 
 struct net_request_msg {
     uint32_t cookie; /* the asker's own number: at most one request of it at a time */

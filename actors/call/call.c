@@ -392,6 +392,12 @@ static void on_audible(struct call *c, const struct leg_audible_msg *m)
     turn_event(c, (struct turn_event){.kind = ON_AUDIBLE, .epoch = m->epoch});
 }
 
+static void on_marked(struct call *c, const struct leg_marked_msg *m)
+{
+    if (m->epoch == c->reply_of && !c->said)
+        cdr_stamp(&c->cdr, &c->cdr.ledger.mark_back_ns, m->at_ns);
+}
+
 static void on_leg_heard(struct call *c, const struct leg_heard_msg *m)
 {
     size_t bytes =
@@ -639,6 +645,9 @@ static void on_talk(struct call *c, const struct msg *m)
         break;
     case LEG_AUDIBLE:
         on_audible(c, msg_body(m, leg_audible_msg));
+        break;
+    case LEG_MARKED:
+        on_marked(c, msg_body(m, leg_marked_msg));
         break;
     case LEG_PLAYED:
         turn_event(

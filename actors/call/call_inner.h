@@ -12,7 +12,7 @@
 
 #define UNDERSTOOD_BYTES 512
 #define STORE_NS         SECONDS(60) /* a store slower than this leaves the log to the next start */
-#define STORE_TAG        5u          /* the others are call.c's */
+#define STORE_TAG        6u          /* the others are call.c's */
 
 enum phase { CONNECTING, TALKING, ENDING, STORING };
 

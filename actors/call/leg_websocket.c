@@ -33,23 +33,23 @@ static const char *const state_names[] = {
     [LIVE] = "live",       [CLOSING] = "closing",
 };
 
+/* What each message touches comes first, up to the cold part of the leg's playout. */
 struct leg_websocket {
     struct actor actor;
-    struct leg leg;
     enum state state;
     io_id stream;
     uint32_t agent;   /* 0: not known yet */
     bool token_given; /* at the door, and it was good */
-    enum carrier_path path;
-    char name[AGENT_NAME_BYTES];
-    struct carrier carrier;
-    struct carrier_start who;
-    struct actor_timer deadline;
-    uint32_t pings; /* without a pong */
-    bool closed;    /* our close frame is out: nothing may follow it */
+    bool closed;      /* our close frame is out: nothing may follow it */
+    uint32_t pings;   /* without a pong */
     uint64_t messages;
     struct ws ws;
-    uint8_t buffer[MESSAGE_BYTES];
+    struct carrier carrier;
+    struct leg leg;
+    enum carrier_path path;
+    char name[AGENT_NAME_BYTES];
+    struct carrier_start who;
+    struct actor_timer deadline;
 };
 
 static struct leg_websocket *of_leg(struct leg *leg)
@@ -407,10 +407,20 @@ static void on_bytes(struct leg_websocket *l, struct slice in)
 {
     struct ws_event ev;
 
+    /* Only what spans reads needs memory. */
+    if (!l->ws.buffer && ws_wants_buffer(&l->ws, in)) {
+        l->ws.buffer = actor_memory(&l->actor, MESSAGE_BYTES);
+        if (!l->ws.buffer) {
+            actor_stop_self(&l->actor, REASON(ENOMEM, "no memory for a message"));
+            return;
+        }
+    }
     do {
         ws_decode(&l->ws, &in, &ev);
         on_ws(l, &ev);
     } while (ev.kind != WS_MORE && l->actor.life == ACTOR_RUNNING);
+    if (l->ws.buffer && !ws_gathers(&l->ws))
+        actor_memory_back(&l->actor, &l->ws.buffer);
 }
 
 static void ping(struct leg_websocket *l)
@@ -433,7 +443,7 @@ static void start(struct leg_websocket *l, const struct msg *m)
     l->token_given = args->token_given;
     l->path = args->path;
     memcpy(l->name, args->name, sizeof(l->name));
-    ws_init(&l->ws, WS_SERVER, WS_TAKES_BOTH, l->buffer, sizeof(l->buffer));
+    ws_init(&l->ws, WS_SERVER, WS_TAKES_BOTH, NULL, MESSAGE_BYTES);
     actor_timer_set(&l->actor, &l->deadline, UNKNOWN_TAG,
                     shard_now(l->actor.shard) + PEER_UNKNOWN_NS);
 }
@@ -479,6 +489,7 @@ static void stop(struct leg_websocket *l)
                                                  : WS_CLOSE_NORMAL,
                    l->actor.reason.what);
     leg_fini(&l->leg);
+    actor_memory_back(&l->actor, &l->ws.buffer);
     l->state = CLOSING;
     actor_timer_cancel(&l->actor, &l->deadline);
     actor_io_close(&l->actor, &l->stream, true);
@@ -546,7 +557,11 @@ static const char *leg_websocket_state(const struct actor *a)
     return state_names[container_of(a, struct leg_websocket, actor)->state];
 }
 
+_Static_assert(sizeof(struct leg_websocket) <= PEER_UNKNOWN_BYTES_MAX / 2, "a door is beside it");
+
 const struct actor_type leg_websocket_type = {.name = "leg_websocket",
                                               .size_bytes = sizeof(struct leg_websocket),
+                                              .hot_bytes =
+                                                  offsetof(struct leg_websocket, leg.playout.last),
                                               .handle = leg_websocket_handle,
                                               .state = leg_websocket_state};

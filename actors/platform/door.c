@@ -302,5 +302,7 @@ static const char *door_state(const struct actor *a)
     return state_names[container_of(a, struct door, actor)->state];
 }
 
+_Static_assert(sizeof(struct door) <= PEER_UNKNOWN_BYTES_MAX / 2, "a leg may come beside it");
+
 const struct actor_type door_type = {
     .name = "door", .size_bytes = sizeof(struct door), .handle = door_handle, .state = door_state};

@@ -246,6 +246,9 @@ void tls_free(struct tls **t_at)
 
     if (!t)
         return;
+    /* A socket that just ends, as most do, is no reason to forget its session. */
+    if (SSL_is_init_finished(t->ssl) && !t->what[0])
+        SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(t->ssl);
     free(t);
     *t_at = NULL;

@@ -424,7 +424,7 @@ int shard_new(const struct shard_setup *setup, struct shard **out)
     shard->rand.state = setup->seed;
     shard->stops.end = &shard->stops.first;
     shard->ended.end = &shard->ended.first;
-    shard->now_ns = setup->clock.now_ns(setup->clock.context);
+    look_at_clock(shard);
     wheel_init(&shard->wheel, shard->now_ns);
     shard->pool = frame_pool_new(setup->frames_max);
     shard->blocks = block_pool_new(setup->memory_bytes ? setup->memory_bytes : MEMORY_BYTES);

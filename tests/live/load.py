@@ -80,6 +80,13 @@ class Load:
             return json.load(file)
 
 
+def warm(folder, server, agent="load"):
+    """One call of each kind, so that what is opened once is open."""
+    for via in ("rtp", "twilio"):
+        Load(folder, "warm", server, via, agent, "--calls", 1, "--settle", 0, "--hold", 1).report()
+    time.sleep(5)
+
+
 def settled(r, server, before=None, seconds=5.0, what="at the end"):
     """Only the roots are left and no frame is in use, after so many seconds; descriptors are as
     many as before."""
