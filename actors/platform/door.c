@@ -12,6 +12,7 @@
 #include "actors/world.h"
 #include "base/json.h"
 #include "net/http_head.h"
+#include "net/stream.h"
 #include "net/websocket.h"
 
 #define MEDIA_PATH "/media/"
@@ -26,7 +27,7 @@ static const char *const state_names[] = {
 struct door {
     struct actor actor;
     enum state state;
-    io_id stream;
+    struct stream stream;
     struct address peer;
     struct actor_timer deadline;
     bool may_bring_token; /* the dialect's start may still do so */
@@ -39,14 +40,7 @@ struct door {
 
 static void send_bytes(struct door *d, struct slice bytes)
 {
-    struct io *io = shard_io(d->actor.shard);
-    frame_ref ref = frame_chain(shard_pool(d->actor.shard), bytes);
-
-    if (ref == FRAME_NONE)
-        return;
-    if (d->stream == IO_NONE)
-        frame_put(shard_pool(d->actor.shard), &ref);
-    else if (io->ops->stream_send(io, d->stream, ref))
+    if (stream_send(&d->stream, &d->actor, bytes))
         log_debug("door", NULL, "an answer could not be sent");
 }
 
@@ -167,7 +161,7 @@ static void hand_over(struct door *d, uint32_t agent)
 {
     struct builder b = text_builder(&d->actor);
     struct leg_websocket_start_msg args = {.agent = agent};
-    struct leg_socket_msg body = {.stream = d->stream};
+    struct leg_socket_msg body = {.stream = d->stream.id};
 
     memcpy(args.name, d->name, sizeof(args.name));
     struct actor *leg = actor_spawn(d->actor.shard, &leg_websocket_type, d->actor.parent, 0, &args,
@@ -178,8 +172,11 @@ static void hand_over(struct door *d, uint32_t agent)
     }
     ws_build_101(&b, slice_str(d->key), SLICE_NONE);
     send_bytes(d, builder_slice(&b));
-    actor_io_give(&d->actor, leg, d->stream);
-    d->stream = IO_NONE;
+    if (stream_give(&d->stream, &d->actor, leg)) {
+        actor_stop(d->actor.shard, leg->id, REASON(ENOBUFS, "no room for another socket"));
+        actor_stop_self(&d->actor, REASON(ENOBUFS, "no room for another socket"));
+        return;
+    }
     actor_send_body(&d->actor, leg->id, LEG_SOCKET, IF_FULL_STOP,
                     text_frame(&d->actor, slice_of(d->bytes, d->len)), &body, sizeof(body));
     d->state = ANSWERED;
@@ -202,14 +199,37 @@ static void on_admitted(struct door *d, const struct admitted_msg *m)
         refuse(d, 503, "no room for another call");
 }
 
+static void on_data(struct door *d, struct slice received)
+{
+    struct slice room = shard_large_scratch(d->actor.shard), plain;
+    int rc = stream_feed(&d->stream, &d->actor, received);
+
+    while (rc == 0 && d->state != ANSWERED &&
+           (rc = stream_next(&d->stream, &d->actor, (void *)(uintptr_t)room.at, TLS_RECORD_BYTES,
+                             &plain)) > 0) {
+        on_bytes(d, plain);
+        rc = 0;
+    }
+    if (rc < 0 && d->state != ANSWERED) {
+        log_info("door", NULL, "a peer was turned away: %s", stream_what(&d->stream));
+        d->state = ANSWERED;
+        actor_stop_self(&d->actor, REASON(-rc, "TLS failed"));
+    }
+}
+
 /* ---- life ---- */
 
 static void start(struct door *d, const struct msg *m)
 {
     const struct door_start_msg *args = msg_body(m, door_start_msg);
 
-    d->stream = args->stream;
+    const struct world *world = world_of(&d->actor);
+    struct tls *tls = args->tls ? tls_new(world->media_tls[args->tls], NULL, 0) : NULL;
+
+    stream_init(&d->stream, args->stream, tls);
     d->peer = args->peer;
+    if (args->tls && !tls)
+        actor_stop_self(&d->actor, REASON(ENOMEM, "no memory for a TLS connection"));
     actor_timer_set(&d->actor, &d->deadline, 0, shard_now(d->actor.shard) + PEER_UNKNOWN_NS);
 }
 
@@ -223,15 +243,14 @@ static void door_handle(struct actor *a, const struct msg *m)
         break;
     case MSG_STOP:
         actor_timer_cancel(a, &d->deadline);
-        actor_io_close(a, &d->stream, true);
+        stream_close(&d->stream, a, true);
         actor_end(a);
         break;
     case MSG_DATA:
-        if (d->state != ANSWERED)
-            on_bytes(d, shard_received(a->shard));
+        on_data(d, shard_received(a->shard));
         break;
     case MSG_CLOSED:
-        d->stream = IO_NONE;
+        stream_gone(&d->stream);
         actor_stop_self(a, REASON(0, "the peer left"));
         break;
     case MSG_TIMER:

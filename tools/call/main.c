@@ -224,7 +224,7 @@ static void why_refused(struct program *p)
     if (status == 401 || status == 403)
         snprintf(p->why, sizeof(p->why), "the server refuses the token (HTTP %d)", status);
     else if (status == 404)
-        snprintf(p->why, sizeof(p->why), "the server has no agent at %s (HTTP 404)",
+        snprintf(p->why, sizeof(p->why), "the server has no agent at %.1000s (HTTP 404)",
                  p->o.url.target);
     else
         snprintf(p->why, sizeof(p->why), "the server refuses the call: %s (HTTP %d)",
