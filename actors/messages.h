@@ -12,6 +12,7 @@
 #define ACTOR_MESSAGES(MESSAGE)                                                                    \
     /* ---- admission ---- */                                                                      \
     MESSAGE(AGENT_OFFER, agent_offer_msg) /* control -> switchboard: a new version of an agent */  \
+    MESSAGE(TLS_OFFER, tls_offer_msg)     /* control -> switchboard: show this certificate now */  \
     MESSAGE(AGENT_RELEASED, agent_offer_msg) /* switchboard -> control: no call here uses it */    \
     MESSAGE(ADMIT, admit_msg)       /* door, leg -> switchboard: may this one in? frame: token */  \
     MESSAGE(ADMITTED, admitted_msg) /* switchboard -> asker */                                     \
@@ -107,6 +108,7 @@ struct engine_start_msg { /* stt, llm, tts */
 
 struct door_start_msg {
     uint32_t stream; /* io_id, given with actor_io_give() */
+    uint32_t tls;    /* which of the world's certificates; 0: plain */
     struct address peer;
 };
 
@@ -152,6 +154,10 @@ struct tool_start_msg {
 
 struct agent_offer_msg {
     uint32_t agent; /* index of the version in the world's table */
+};
+
+struct tls_offer_msg {
+    uint32_t tls; /* index of the version in the world's table */
 };
 
 struct admit_msg {
@@ -217,7 +223,7 @@ struct tree_msg {
 };
 
 struct leg_socket_msg {
-    uint32_t stream; /* io_id, given with actor_io_give() */
+    uint32_t stream; /* io_id, given with stream_give() */
 };
 
 struct leg_peers_msg {

@@ -400,6 +400,7 @@ static void name_providers(void)
 
 static int load_network(struct server *s, char *why, size_t why_bytes)
 {
+    const struct config *config = s->setup->config;
     int err = http_curl_load();
 
     if (err)
@@ -408,7 +409,12 @@ static int load_network(struct server *s, char *why, size_t why_bytes)
     /* A name server that is silent is given up after four seconds instead of ten, unless the
      * environment says otherwise. */
     setenv("RES_OPTIONS", "timeout:2 attempts:2", 0);
-    return tls_client_context_new(s->setup->config->ca_file, &s->world.tls_client, why, why_bytes);
+    err = tls_client_context_new(config->ca_file, &s->world.tls_client, why, why_bytes);
+    if (err || !config->media_certificate[0])
+        return err;
+    s->world.media_tls_first = 1;
+    return tls_server_context_new(config->media_certificate, config->media_key,
+                                  &s->world.media_tls[1], why, why_bytes);
 }
 
 /* ---- the whole ---- */
@@ -532,6 +538,8 @@ static void server_free(struct server **s_at)
     vad_weights_close(&s->world.weights_8k);
     vad_weights_close(&s->world.weights_16k);
     tls_context_free(&s->world.tls_client);
+    for (size_t i = 0; i < TLS_VERSIONS_MAX; i++)
+        tls_context_free(&s->world.media_tls[i]);
     free(s);
     *s_at = NULL;
 }
@@ -542,8 +550,10 @@ static void say_ready(const struct server *s)
     struct address local = control_host_local(s->control);
 
     log_info("server", NULL,
-             "ready: media on ws://%s/media/AGENT, API on http://%s, %u shards, %zu agents",
-             address_text(&s->world.media_address, media), address_text(&local, api),
+             "ready: media on %s://%s/media/AGENT, API on %s://%s, %u shards, %zu agents",
+             s->setup->config->media_key[0] ? "wss" : "ws",
+             address_text(&s->world.media_address, media),
+             s->setup->config->api_key[0] ? "https" : "http", address_text(&local, api),
              s->world.shards, agent_set_count(s->agents));
 }
 

@@ -126,6 +126,8 @@ static int make_server(struct control_host *host, const struct config *config, c
                                       .route_count = api_route_count,
                                       .on_request = api_on_request,
                                       .context = &host->world,
+                                      .certificate = config->api_certificate,
+                                      .key = config->api_key,
                                       .header_s = REQUEST_HEADER_S,
                                       .idle_s = REQUEST_IDLE_S,
                                       .answer_s = REQUEST_ANSWER_S};

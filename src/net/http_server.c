@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "net/http_head.h"
 #include "net/http_request.h"
+#include "net/tls.h"
 
 #define ACCEPT_BATCH_MAX  16
 #define ACCEPT_PAUSE_MS   100 /* out of file descriptors: try again then */
@@ -590,6 +591,37 @@ static const struct lws_protocols protocols[] = {
     {.name = NULL},
 };
 
+static bool secured(const struct http_server_setup *setup)
+{
+    return setup->certificate && setup->certificate[0];
+}
+
+/* libwebsockets only says that it failed: the files are tried here first, for a sentence. */
+static int certificate_try(const struct http_server_setup *setup, char *why, size_t why_bytes)
+{
+    struct tls_context *tried = NULL;
+
+    if (!secured(setup))
+        return 0;
+    int err = tls_server_context_new(setup->certificate, setup->key, &tried, why, why_bytes);
+    tls_context_free(&tried);
+    return err;
+}
+
+void http_server_renew(struct http_server *server)
+{
+    const struct http_server_setup *setup = &server->setup;
+    char why[300];
+
+    if (!secured(setup))
+        return;
+    if (certificate_try(setup, why, sizeof(why)))
+        log_error("http", NULL, "%s: the certificate before it stays", why);
+    else if (lws_tls_cert_updated(server->context, setup->certificate, setup->key, NULL, 0, NULL,
+                                  0))
+        log_error("http", NULL, "%s: it is used from the next start on", setup->certificate);
+}
+
 static int library_open(struct http_server *server)
 {
     void *loops[1] = {server->setup.loop};
@@ -611,6 +643,12 @@ static int library_open(struct http_server *server)
         .keepalive_timeout = (int)server->setup.idle_s,
     };
 
+    if (secured(&server->setup)) {
+        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+        info.alpn = "http/1.1";
+        info.ssl_cert_filepath = server->setup.certificate;
+        info.ssl_private_key_filepath = server->setup.key;
+    }
     lws_set_log_level(LLL_ERR | LLL_WARN, on_log);
     server->context = lws_create_context(&info);
     if (!server->context)
@@ -660,6 +698,9 @@ int http_server_new(const struct http_server_setup *setup, struct http_server **
         abort();
     server->setup = *setup;
     server->listener = -1;
+    err = certificate_try(setup, why, why_bytes);
+    if (err)
+        goto fail;
     err = listen_open(server);
     if (err) {
         listen_complain(server, err, why, why_bytes);

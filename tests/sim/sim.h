@@ -25,6 +25,7 @@
 #define UNSENT_MAX    262144
 #define PHASES        5
 #define FRAMES_SIM    6000
+#define ROOTS_SIM     2 /* of a shard: switchboard and network */
 #define WALL_START_MS INT64_C(1790000000000)
 
 /* FAULT(NAME, text): what can go wrong inside, beside what SIM_FAULTS lists of the outside. */
