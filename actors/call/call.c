@@ -10,12 +10,6 @@
 #include "actors/text.h"
 #include "base/metrics.h"
 
-#define TURN_TAG  1u
-#define KEYS_TAG  2u
-#define LIMIT_TAG 3u
-#define LATE_TAG  4u
-#define LAST_TAG  6u /* 5 is STORE_TAG */
-
 #define KEYS_WAIT_NS MS(500)     /* after a digit, for the next one */
 #define LATE_NS      SECONDS(10) /* without any progress of a reply it has failed */
 #define FAILURES_MAX 3           /* of providers in a row, before the call is given up */
