@@ -69,7 +69,7 @@ class Service:
         config = {"bind": "127.0.0.1:0", "log": os.path.join(folder, f"{case.id}.providers.log"),
                   "hear": {"texts": HEARD, "count": "server", "transcription": "constant 200"},
                   "answer": {"rules": ["* => You said: {last}."]},
-                  "faults": [f"{service} {case.fault}"] if case.fault else []}
+                  "faults": [f"{service}{case.fault}"] if case.fault else []}
         with open(path, "w", encoding="utf-8") as file:
             json.dump(config, file)
         self.process = subprocess.Popen([program("sidetone-providers"), "--config", path],
@@ -145,8 +145,8 @@ def main():
     r = Result("providers")
     cases = []
     for name, (_, _, _, faults) in PROVIDERS.items():
-        refused = ["status 401"] if name in REFUSED else []
-        for fault in [None] + ([] if o.plain else faults + refused):
+        refused = [": status 401"] if name in REFUSED else []
+        for fault in [None] + ([] if o.plain else [f" {f}" for f in faults] + refused):
             if not o.only or o.only == name:
                 cases.append(Case(len(cases), name, fault))
     for text in SPOKEN:
