@@ -14,7 +14,8 @@
 #define KEYS_TAG  2u
 #define LIMIT_TAG 3u
 #define LATE_TAG  4u
-#define LAST_TAG  6u /* 5 is STORE_TAG */
+#define LAST_TAG  5u
+_Static_assert(LAST_TAG != STORE_TAG, "each timer has a number of its own");
 
 #define KEYS_WAIT_NS MS(500)     /* after a digit, for the next one */
 #define LATE_NS      SECONDS(10) /* without any progress of a reply it has failed */
