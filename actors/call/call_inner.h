@@ -46,6 +46,8 @@ struct call {
     uint32_t taken_back; /* utterance that went on before its final came: it still counts */
     uint32_t failed;     /* utterance that failed already: one failure each */
     bool interrupting;   /* the present utterance cut the agent off */
+    char expects[ANSWER_NAME_BYTES];  /* the answer that was asked for; "": any */
+    char asks_for[ANSWER_NAME_BYTES]; /* the same of `reply`, which may never be heard */
     uint32_t failures;
     char line[72];          /* what the leg failed of: the call's own reason */
     uint32_t tools_pending; /* called by this reply and not done */

@@ -44,10 +44,12 @@ static struct {
     const char *final; /* of the next INPUT_FINISH; NULL: none comes */
     const char *late;  /* said for `late_epoch` when the test asks for it */
     uint32_t late_epoch;
-    const char *reply; /* of the next INPUT_TURN; NULL: nothing comes */
-    bool open;         /* it goes on, says the model */
-    bool fails;        /* the model, after its text */
-    char asked[256];   /* what the model was asked last */
+    const char *reply;   /* of the next INPUT_TURN; NULL: nothing comes */
+    const char *expects; /* the answer that this reply asks for; NULL: it does not say */
+    char expected[64];   /* what the recogniser was told last */
+    bool open;           /* it goes on, says the model */
+    bool fails;          /* the model, after its text */
+    char asked[256];     /* what the model was asked last */
     enum turn_kind kind;
     uint32_t epoch;
     unsigned asks;
@@ -58,6 +60,8 @@ static struct {
 static void stt_step(void *state, const struct provider_input *in, int64_t now, struct intents *out)
 {
     (void)state;
+    if (in->kind == INPUT_SPEECH)
+        assert_int_equal(slice_cstr(in->data, stub.expected, sizeof(stub.expected)), 0);
     if (in->kind == INPUT_FINISH && stub.final)
         intents_event(out, EVENT_FINAL, in->epoch, slice_str(stub.final))->confidence = 90;
     if (in->kind == INPUT_TIMER && now >= stub.stt_at_ns) {
@@ -78,6 +82,8 @@ static void llm_turn(const struct provider_input *in, struct intents *out)
     stub.kind = in->turn->kind;
     stub.epoch = in->epoch;
     stub.asks++;
+    if (stub.expects)
+        intents_event(out, EVENT_EXPECTS, in->epoch, slice_str(stub.expects));
     if (stub.reply)
         intents_event(out, EVENT_TEXT, in->epoch, slice_str(stub.reply));
     if (stub.fails)

@@ -21,6 +21,39 @@ static void a_turn_is_heard_answered_and_stored(void **state)
     assert_null(strstr(log, "incomplete"));
 }
 
+/* The recogniser is told what was asked, from the moment the question is heard. */
+static void an_answer_is_expected_once_its_question_is_heard(void **state)
+{
+    (void)state;
+    greet();
+    stub.final = "book a table";
+    stub.reply = "For which day?";
+    stub.expects = "day";
+    speak(600);
+    assert_string_equal(stub.expected, "");
+    audible();
+    played();
+    stub.final = "monday";
+    stub.reply = "At what time?";
+    stub.expects = "time";
+    speak(600);
+    assert_string_equal(stub.expected, "day");
+    speak(600); /* it goes on before that reply was heard: the day is still what was asked */
+    assert_string_equal(stub.expected, "day");
+    audible();
+    played();
+    stub.final = "at nine";
+    stub.reply = "Thank you.";
+    stub.expects = NULL;
+    speak(600);
+    assert_string_equal(stub.expected, "time");
+    audible();
+    played();
+    speak(600);
+    assert_string_equal(stub.expected, "");
+    end();
+}
+
 static void who_watches_is_told(void **state)
 {
     (void)state;
@@ -371,6 +404,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_turn_is_heard_answered_and_stored),
+        CASE(an_answer_is_expected_once_its_question_is_heard),
         CASE(who_watches_is_told),
         CASE(who_watches_hears_the_last_words),
         CASE(a_final_that_never_comes_repeats_nothing),
