@@ -91,6 +91,16 @@ static const char *text_or(const char *text, const char *fallback)
     return text && text[0] ? text : fallback;
 }
 
+/* What the environment holds for a provider whose key is not in the agent's file: a copy, since it
+ * must not change under a running call. */
+static const char *key_from_environment(struct bundle *b, enum provider_kind kind)
+{
+    const char *name = b->ops[kind]->key_env;
+    const char *value = name && b->agent->env ? b->agent->env(name) : NULL;
+
+    return value && value[0] ? yaml_doc_text(b->agent->doc, slice_str(value)) : NULL;
+}
+
 static int load_provider(struct bundle *b, enum provider_kind kind, const char *share_dir,
                          char *why, size_t why_bytes)
 {
@@ -100,7 +110,7 @@ static int load_provider(struct bundle *b, enum provider_kind kind, const char *
     int err;
 
     b->ops[kind] = provider_find(kind, block->provider);
-    if (!b->ops[kind] || b->ops[kind]->state_bytes > ENGINE_STATE_BYTES) {
+    if (!b->ops[kind] || b->ops[kind]->state_bytes > PROVIDER_STATE_MAX) {
         snprintf(text, sizeof(text), "there is no provider \"%s\" here", block->provider);
         agent_complain(b->agent, key_of(kind, "provider", key, sizeof(key)), why, why_bytes, text);
         return -EINVAL;
@@ -113,6 +123,8 @@ static int load_provider(struct bundle *b, enum provider_kind kind, const char *
                                        .voice = text_or(block->voice, ""),
                                        .model = text_or(block->model, ""),
                                        .prompt = b->agent->prompt,
+                                       .greeting = b->agent->greeting,
+                                       .env_key = key_from_environment(b, kind),
                                        .data_dir = share_dir,
                                        .folder = b->agent->folder,
                                        .temperature = block->temperature,

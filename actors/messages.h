@@ -16,7 +16,12 @@
     MESSAGE(AGENT_RELEASED, agent_offer_msg) /* switchboard -> control: no call here uses it */    \
     MESSAGE(ADMIT, admit_msg)       /* door, leg -> switchboard: may this one in? frame: token */  \
     MESSAGE(ADMITTED, admitted_msg) /* switchboard -> asker */                                     \
-    MESSAGE(LEG_SOCKET, leg_socket_msg)   /* door -> leg: yours; frame: what was read beyond */    \
+    MESSAGE(LEG_SOCKET, leg_socket_msg) /* door -> leg: yours; frame: what was read beyond */      \
+    MESSAGE(ANSWERING_SOCKET, leg_socket_msg) /* door -> answering: yours; frame: what was read */ \
+    MESSAGE(ANSWER_ASK, answer_ask_msg)       /* answering -> switchboard: whose is this call? */  \
+    MESSAGE(ANSWER_FOUND, answer_found_msg)   /* switchboard -> answering */                       \
+    MESSAGE(CARRIER_TOLD, cookie_msg) /* answering -> switchboard: keep this; frame: the event */  \
+    MESSAGE(CARRIER_KEPT, admitted_msg)   /* switchboard -> answering: err, or it is stored */     \
     MESSAGE(LEG_ARRIVED, leg_arrived_msg) /* leg -> switchboard: it said who it is; frame: JSON */ \
     MESSAGE(CALL_PLACE, call_place_msg)   /* control -> switchboard: a leg to a static RTP peer */ \
     MESSAGE(CALL_PLACED, call_placed_msg) /* call -> asker */                                      \
@@ -27,15 +32,18 @@
     MESSAGE(TREE, tree_msg)     /* switchboard -> asker; frame: JSON */                            \
     /* ---- leg ---- */                                                                            \
     MESSAGE(LEG_PEERS, leg_peers_msg)     /* call -> leg: where audio goes from now on */          \
+    MESSAGE(LEG_LISTEN, leg_listen_msg)   /* stt -> leg: AUDIO is wanted from now on, or not */    \
     MESSAGE(LEG_UP, leg_up_msg)           /* leg -> call: media flows */                           \
     MESSAGE(LEG_SPEECH, leg_speech_msg)   /* leg -> call: VAD has changed its mind */              \
     MESSAGE(LEG_KEY, leg_key_msg)         /* leg -> call: a digit was pressed */                   \
     MESSAGE(LEG_AUDIBLE, leg_audible_msg) /* leg -> call: the first voiced sample has left */      \
+    MESSAGE(LEG_MARKED, leg_marked_msg)   /* leg -> call: the carrier says that some was heard */  \
     MESSAGE(LEG_PLAYED, leg_played_msg)   /* leg -> call: the reply was heard whole */             \
     MESSAGE(LEG_HEARD, leg_heard_msg)     /* leg -> call: how far the caller came at a flush */    \
     MESSAGE(LEG_HOLD, leg_play_msg)       /* call -> leg */                                        \
     MESSAGE(LEG_RESUME, leg_play_msg)                                                              \
     MESSAGE(LEG_FLUSH, leg_play_msg)                                                               \
+    MESSAGE(LEG_TELL, leg_tell_msg)   /* call -> leg: for who watches; frame: words */             \
     MESSAGE(PLAY, play_msg)           /* tts -> leg; frame: PCM at the leg's rate */               \
     MESSAGE(PLAY_PIECE_END, play_msg) /* tts -> leg: no more audio of this piece */                \
     MESSAGE(PLAY_END, play_msg)       /* tts -> leg: the reply is complete */                      \
@@ -95,7 +103,7 @@ enum call_role { ROLE_LEG = 1, ROLE_STT, ROLE_LLM, ROLE_TTS, ROLE_RECORDER, ROLE
 struct engine_start_msg { /* stt, llm, tts */
     uint32_t agent;
     uint32_t leg_rate_hz; /* tts */
-    struct actor_id leg;  /* tts */
+    struct actor_id leg;  /* stt, tts */
 };
 
 struct door_start_msg {
@@ -106,6 +114,8 @@ struct door_start_msg {
 
 struct leg_websocket_start_msg {
     uint32_t agent; /* 0: not admitted yet, the dialect's start must bring a token */
+    bool token_given;
+    uint8_t path; /* enum carrier_path */
     char name[AGENT_NAME_BYTES];
 };
 
@@ -163,6 +173,20 @@ struct admitted_msg {
     uint32_t agent;
 };
 
+struct answer_ask_msg {
+    char agent[AGENT_NAME_BYTES]; /* as the request names it, or "": by number */
+    char number[28];              /* that was called */
+};
+
+struct answer_found_msg {
+    int32_t err; /* 0, or ENOENT: no such agent or number, EBUSY: full or draining */
+    char agent[AGENT_NAME_BYTES];
+};
+
+struct cookie_msg {
+    uint32_t cookie;
+};
+
 struct leg_arrived_msg {
     uint32_t agent;
     uint32_t rate_hz;
@@ -208,11 +232,17 @@ struct leg_peers_msg {
     struct actor_id recorder;
     uint32_t agent;
     uint32_t listen_rate_hz; /* of AUDIO */
+    char call_id[CALL_ID_BYTES];
+};
+
+struct leg_listen_msg {
+    bool on; /* and what the caller said in the moment before */
 };
 
 struct leg_up_msg {
     int64_t start_ns; /* sample 0 of the leg's clock */
     uint32_t rate_hz;
+    bool watched;         /* LEG_TELL is wanted */
     struct address local; /* of a leg with a socket of its own; family 0 otherwise */
 };
 
@@ -232,6 +262,11 @@ struct leg_audible_msg {
     int64_t sample;
 };
 
+struct leg_marked_msg {
+    uint32_t epoch;
+    int64_t at_ns;
+};
+
 struct leg_played_msg {
     uint32_t epoch;
 };
@@ -246,6 +281,20 @@ struct leg_heard_msg {
 
 struct leg_play_msg {
     uint32_t epoch;
+};
+
+/* One piece of news for whoever watches the call; see struct carrier_news. */
+struct leg_tell_msg {
+    uint8_t kind;  /* enum carrier_news_kind */
+    uint8_t state; /* enum turn_state */
+    bool user;
+    bool final;
+    bool cut;
+    bool keys;
+    bool barge_in;
+    uint32_t turn;
+    int64_t wall_ms;
+    int64_t instants_ms[6]; /* by enum carrier_instant; -1: there was none */
 };
 
 struct play_msg {
@@ -350,6 +399,8 @@ struct net_report_msg {
     uint64_t permit;
     uint8_t outcome; /* enum net_outcome */
 };
+
+#define NET_REQUEST_BYTES_MAX 262144 /* URL, head and body; beyond: refused */
 
 struct net_request_msg {
     uint32_t cookie; /* the asker's own number: at most one request of it at a time */

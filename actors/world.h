@@ -15,6 +15,7 @@
 #include "runtime/lane.h"
 #include "store/journal.h"
 #include "store/recording.h"
+#include "store/token.h"
 
 #define AGENT_VERSIONS_MAX 4096 /* since boot, freed ones are used again; beyond: no reload */
 
@@ -39,6 +40,7 @@ struct world {
     const struct bundle *agents[AGENT_VERSIONS_MAX]; /* index 0 is none */
     struct vad_weights weights_8k;
     struct vad_weights weights_16k;
+    const struct token_key *token_key;
     struct journal *journal;
     struct recording_file *recordings;
     struct address media_address;

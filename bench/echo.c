@@ -4,7 +4,7 @@
  *
  *     sidetone-bench-echo FIRST_PORT PEER_FIRST_PORT COUNT [TICK_US]
  *
- * Ports are two apart, on loopback. */
+ * Ports are two apart, on loopback; the peer has as many as the harness has sockets. */
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "bench/load/trunk.h"
 
 #define EVENTS_MAX   512
 #define PACKET_BYTES 2000
@@ -48,7 +49,8 @@ static struct sockaddr_in loopback(long port)
 static void open_all(int set, long first, long peer, long count)
 {
     for (long i = 0; i < count; i++) {
-        struct sockaddr_in at = loopback(first + 2 * i), to = loopback(peer + 2 * i);
+        struct sockaddr_in at = loopback(first + 2 * i);
+        struct sockaddr_in to = loopback(peer + 2 * trunk_socket((uint32_t)i));
         int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
         must(fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0, "bind");

@@ -33,7 +33,8 @@ static const char help[] =
     "Started alone it serves the clinic agent on ws://127.0.0.1:7860/media/clinic, its API on\n"
     "http://127.0.0.1:8000, and keeps its records under ./sidetone-data. SIGTERM lets running "
     "calls\n"
-    "end; SIGHUP reads the agents again. Exit codes: 0 ended in order, 1 cannot start, 2 bad "
+    "end; SIGHUP reads agents and configuration again. Exit codes: 0 ended in order, 1 cannot "
+    "start, 2 bad "
     "usage.\n";
 
 struct options {
@@ -49,12 +50,13 @@ static void list_providers(void)
         [PROVIDER_STT] = "stt", [PROVIDER_LLM] = "llm", [PROVIDER_TTS] = "tts"};
     const struct provider_ops *ops;
 
-    printf("%-5s %-14s %-6s %s\n", "kind", "name", "rate", "what it is");
+    printf("%-5s %-14s %-6s %-19s %s\n", "kind", "name", "rate", "key", "what it is");
     for (size_t i = 0; (ops = provider_at(i)); i++) {
         char rate[16] = "-";
         if (ops->rate_hz)
             snprintf(rate, sizeof(rate), "%u", ops->rate_hz);
-        printf("%-5s %-14s %-6s %s\n", kinds[ops->kind], ops->name, rate, ops->summary);
+        printf("%-5s %-14s %-6s %-19s %s\n", kinds[ops->kind], ops->name, rate,
+               ops->key_env ? ops->key_env : "-", ops->summary);
     }
 }
 
@@ -165,8 +167,12 @@ int main(int argc, char **argv)
         snprintf(clinic, sizeof(clinic), "%s/agents/clinic.yaml", share);
         o.agents[o.agent_count++] = clinic;
     }
-    struct server_setup setup = {
-        .config = config, .agents = o.agents, .agent_count = o.agent_count, .share_dir = share};
+    struct server_setup setup = {.config = config,
+                                 .agents = o.agents,
+                                 .agent_count = o.agent_count,
+                                 .share_dir = share,
+                                 .config_path = o.config,
+                                 .env = from_environment};
     err = o.check ? server_check(&setup, why, sizeof(why)) : server_run(&setup, why, sizeof(why));
     if (err)
         fprintf(stderr, "sidetone: %s\n", why);

@@ -8,6 +8,7 @@ PAGE = """# Architecture
 | base | `src/base` | |
 | media | `src/media` | base |
 | net | `src/net` | base |
+| provider | `src/provider` | base |
 | actors | `actors` | net media base |
 | main | `src/main.c` | actors net media base |
 
@@ -64,6 +65,9 @@ CLEAN = {
                           '#include "actors/messages.h"\n#include "media/rtp.h"\n',
     "actors/call/leg.h": HEAD % "int leg_x(int a);\n",
     "src/main.c": '#include "actors/call/call.h"\n',
+    "src/provider/sse.h": HEAD % "int sse_next(int a);\n",
+    "tools/providers/peer.h": HEAD % '#include "base/bytes.h"\n',
+    "tools/providers/peer.c": '#include "tools/providers/peer.h"\n',
     "tests/unit/test_x.c": '#include "media/rtp.h"\n\n#ifdef X\n#endif\n\nstatic void *p(void)\n'
                            "{\n    return malloc(1);\n}\n",
     "tests/fuzz/fuzz_rtp.c": '#include "media/rtp.h"\n',
@@ -93,7 +97,15 @@ CASES = [
     ("layers", "src/new/x.c", 1, {"src/new/x.c": '#include "base/bytes.h"\n'}),
     ("layers", "docs/architecture.md", 1, {"docs/architecture.md": "# Architecture\n",
                                            "src/main.c": ""}),
-    ("layers", "docs/architecture.md", 15, {"actors/call/turn.h": None}),
+    ("layers", "docs/architecture.md", 16, {"actors/call/turn.h": None}),
+    ("apart", "tools/providers/peer.c", 2, {
+        "tools/providers/peer.c": '#include "tools/providers/peer.h"\n'
+                                  '#include "provider/sse.h"\n'}),
+    ("apart", "tools/providers/peer.c", 1, {
+        "tools/providers/peer.c": '#include "tools/call/shared.h"\n',
+        "tools/call/shared.h": HEAD % '#include "provider/sse.h"\n'}),
+    ("apart", "src/provider/llm.c", 1, {
+        "src/provider/llm.c": '#include "tools/providers/peer.h"\n'}),
     ("actors", "actors/call/call.c", 1, {"actors/call/call.c": '#include "actors/call/leg.h"\n'}),
     ("actors", "actors/call/leg.c", 1, {"actors/call/leg.c": '#include "call.h"\n'}),
     ("globals", "src/media/x.c", 1, {"src/media/x.c": "static int calls;\n"}),

@@ -14,6 +14,7 @@
 #define KEYS_TAG  2u
 #define LIMIT_TAG 3u
 #define LATE_TAG  4u
+#define LAST_TAG  6u /* 5 is STORE_TAG */
 
 #define KEYS_WAIT_NS MS(500)     /* after a digit, for the next one */
 #define LATE_NS      SECONDS(10) /* without any progress of a reply it has failed */
@@ -25,7 +26,7 @@ extern const struct actor_type tool_type;
 
 static struct slice heard_text(const struct call *c)
 {
-    return slice_of(c->heard, c->heard_len);
+    return note_text(&c->heard);
 }
 
 static int64_t now_of(const struct call *c)
@@ -44,8 +45,7 @@ static void send_epoch(struct call *c, struct actor_id to, uint16_t type, uint32
 
 static void write_heard(struct call *c)
 {
-    cdr_heard(&c->cdr, heard_text(c), slice_of(c->understood, c->understood_len), c->confidence,
-              c->by_keys);
+    cdr_heard(&c->cdr, heard_text(c), note_text(&c->understood), c->confidence, c->by_keys);
 }
 
 void call_write_said(struct call *c, size_t bytes, bool cut)
@@ -56,6 +56,7 @@ void call_write_said(struct call *c, size_t bytes, bool cut)
     if (!c->committed) /* a reply of which nothing was ever heard: the turn was one all the same */
         write_heard(c);
     cdr_said(&c->cdr, slice_of(c->reply.text, bytes), cut, c->reply_of);
+    call_tell_said(c, slice_of(c->reply.text, bytes), cut);
     if (cut) {
         struct llm_cut_msg body = {.epoch = c->reply_of, .heard_bytes = (uint32_t)bytes};
         actor_send_body(&c->actor, c->llm, LLM_CUT, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
@@ -87,19 +88,36 @@ static void speak_clauses(struct call *c)
 {
     struct tts_say_msg body = {.epoch = c->reply_of, .generation = c->generation};
     struct slice clause;
+    bool more = false;
 
-    while (reply_next(&c->reply, &clause, &body.piece))
+    for (; reply_next(&c->reply, &clause, &body.piece); more = true)
         actor_send_body(&c->actor, c->tts, TTS_SAY, IF_FULL_STOP, text_frame(&c->actor, clause),
                         &body, sizeof(body));
+    if (more)
+        call_tell_saying(c);
     if (c->reply.whole)
         actor_send_body(&c->actor, c->tts, TTS_END, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
+}
+
+/* What no memory is found for is left out, as what is too long is. */
+static void add_to_reply(struct call *c, struct slice text)
+{
+    size_t len = c->reply.len + text.len;
+    uint32_t room = c->reply.room;
+
+    if (len > room && room < TURN_TEXT_BYTES_MAX) {
+        uint8_t *memory = text_memory(&c->actor, len, TURN_TEXT_BYTES_MAX, &room);
+        if (memory)
+            actor_memory_put(&c->actor, reply_move(&c->reply, memory, room));
+    }
+    reply_add(&c->reply, text);
 }
 
 /* Something of the call's own: the greeting, a reminder, an apology. */
 static void say(struct call *c, const char *text)
 {
     begin_reply(c, c->turn.reply_epoch);
-    reply_add(&c->reply, slice_str(text));
+    add_to_reply(c, slice_str(text));
     reply_end(&c->reply);
     speak_clauses(c);
 }
@@ -111,16 +129,17 @@ static void ask(struct call *c, enum turn_kind kind, struct slice text)
 
     begin_reply(c, c->turn.reply_epoch);
     c->asked = true;
-    c->understood_len = 0;
+    c->understood.len = 0;
     c->cdr.turn++;
+    if (kind != TURN_SILENCE)
+        call_tell_heard(c);
     actor_send_body(&c->actor, c->llm, LLM_ASK, IF_FULL_STOP, text_frame(&c->actor, text), &body,
                     sizeof(body));
 }
 
 static void ask_keys(struct call *c)
 {
-    c->heard_len = c->digit_count;
-    memcpy(c->heard, c->digits, c->digit_count);
+    note_set(&c->actor, &c->heard, slice_of(c->digits, c->digit_count), TURN_TEXT_BYTES_MAX);
     c->digit_count = 0;
     c->confidence = 100;
     c->by_keys = true;
@@ -133,12 +152,12 @@ static void ask_silence(struct call *c)
 {
     const struct agent *agent = c->bundle->agent;
 
-    c->heard_len = 0;
+    c->heard.len = 0;
     c->by_keys = false;
     c->interrupting = false;
     if (agent->online_check.message[0]) {
         c->cdr.turn++; /* it must not stand in the log in place of the turn before it */
-        c->understood_len = 0;
+        c->understood.len = 0;
         say(c, agent->online_check.message);
         return;
     }
@@ -164,7 +183,7 @@ static void do_listen(struct call *c, uint32_t actions)
         c->taken_back = c->final_owed;
     } else {
         c->taken_back = 0;
-        c->heard_len = 0;
+        c->heard.len = 0;
         c->interrupting = (actions & ACT_HOLD) != 0;
     }
     c->final_owed = 0;
@@ -179,12 +198,23 @@ static void give_way(struct call *c, uint32_t actions)
     if (!c->asked || c->committed || c->said || c->over)
         return;
     if ((actions & ACT_TAKE_BACK) && !c->by_keys) {
+        call_tell_said(c, SLICE_NONE, true);
         c->cdr.turn--;
         c->asked = false;
         return;
     }
     call_write_said(c, 0, true);
-    c->heard_len = 0;
+    c->heard.len = 0;
+}
+
+/* A stop overtakes what was sent before it: who watches sees the last words first. */
+static void end_in_order(struct call *c, const char *why)
+{
+    c->last = why;
+    if (c->watched)
+        actor_timer_set(&c->actor, &c->last_timer, LAST_TAG, now_of(c));
+    else
+        actor_stop_self(&c->actor, REASON(0, why));
 }
 
 static void do_turn_over(struct call *c, uint32_t actions)
@@ -195,9 +225,9 @@ static void do_turn_over(struct call *c, uint32_t actions)
         return; /* how much was heard comes from the leg: LEG_HEARD */
     call_write_said(c, c->reply.len, false);
     if (c->hang_up)
-        actor_stop_self(&c->actor, REASON(0, "the agent said goodbye"));
+        end_in_order(c, "the agent said goodbye");
     else if (turns_max > 0 && c->cdr.turn >= turns_max)
-        actor_stop_self(&c->actor, REASON(0, "the call reached its number of turns"));
+        end_in_order(c, "the call reached its number of turns");
 }
 
 static void do_commit(struct call *c)
@@ -206,7 +236,7 @@ static void do_commit(struct call *c)
     c->failures = 0;
     send_epoch(c, c->llm, LLM_COMMIT, c->reply_of);
     write_heard(c);
-    if (c->heard_len)
+    if (c->heard.len)
         metrics_add(METRIC_TURNS, 1);
 }
 
@@ -238,6 +268,7 @@ static void carry_out(struct call *c, uint32_t actions)
     if (actions & ACT_FORGET) {
         c->final_owed = c->taken_back = 0;
         send_epoch(c, c->stt, STT_FORGET, c->utterance);
+        call_tell_noise(c);
     }
     if ((actions & ACT_FLUSH) && !(actions & ACT_TURN_OVER))
         give_way(c, actions);
@@ -277,6 +308,8 @@ static void turn_event(struct call *c, struct turn_event e)
         log_debug("call", &c->about, "%s -> %s", turn_state_name(before),
                   turn_state_name(c->turn.state));
     carry_out(c, actions);
+    if (c->turn.state != before)
+        call_tell_state(c);
     set_turn_timer(c);
 }
 
@@ -311,6 +344,7 @@ static void on_leg_up(struct call *c, const struct msg *m)
     c->cdr.start_ns = msg_body(m, leg_up_msg)->start_ns;
     c->phase = TALKING;
     c->leg = m->from;
+    c->watched = msg_body(m, leg_up_msg)->watched;
     call_tell_asker(c, 0, &msg_body(m, leg_up_msg)->local);
     turn_init(&c->turn, &c->bundle->rules, now_of(c));
     if (agent->call_timeout_seconds > 0)
@@ -351,9 +385,17 @@ static void on_key(struct call *c, char digit)
 
 static void on_audible(struct call *c, const struct leg_audible_msg *m)
 {
-    if (m->epoch == c->reply_of)
+    if (m->epoch == c->reply_of) {
         cdr_stamp(&c->cdr, &c->cdr.ledger.first_audible_ns, m->at_ns);
+        call_tell_latency(c);
+    }
     turn_event(c, (struct turn_event){.kind = ON_AUDIBLE, .epoch = m->epoch});
+}
+
+static void on_marked(struct call *c, const struct leg_marked_msg *m)
+{
+    if (m->epoch == c->reply_of && !c->said)
+        cdr_stamp(&c->cdr, &c->cdr.ledger.mark_back_ns, m->at_ns);
 }
 
 static void on_leg_heard(struct call *c, const struct leg_heard_msg *m)
@@ -385,24 +427,21 @@ static bool awaits_final(const struct call *c, uint32_t epoch)
 static void hear_nothing(struct call *c, uint32_t epoch)
 {
     if (awaits_final(c, epoch))
-        decide(c, epoch, c->heard_len > 0);
+        decide(c, epoch, c->heard.len > 0);
 }
 
 static void on_heard(struct call *c, const struct msg *m)
 {
     const struct stt_words_msg *body = msg_body(m, stt_words_msg);
     struct slice text = text_of(&c->actor, m);
-    struct builder b = builder_of(c->heard, sizeof(c->heard));
     bool awaited = awaits_final(c, body->epoch);
-    uint32_t before = c->heard_len > 0;
 
     if (!awaited && (body->epoch == 0 || body->epoch != c->taken_back))
         return;
-    b.len = c->heard_len;
-    if (before && text.len && b.len < sizeof(c->heard))
-        builder_u8(&b, ' ');
-    builder_slice_add(&b, text_cut(text, sizeof(c->heard) - b.len));
-    c->heard_len = (uint32_t)b.len;
+    uint32_t before = c->heard.len > 0;
+    if (before && text.len)
+        note_add(&c->actor, &c->heard, SLICE(" "), TURN_TEXT_BYTES_MAX);
+    note_add(&c->actor, &c->heard, text, TURN_TEXT_BYTES_MAX);
     if (!awaited) /* the sentence goes on: it is answered as a whole */
         return;
     cdr_stamp(&c->cdr, &c->cdr.ledger.stt_final_ns, now_of(c));
@@ -411,11 +450,16 @@ static void on_heard(struct call *c, const struct msg *m)
     decide(c, body->epoch, body->words + before);
 }
 
-static void on_words(struct call *c, const struct stt_words_msg *m)
+static void on_words(struct call *c, const struct msg *m)
 {
-    turn_event(
-        c, (struct turn_event){
-               .kind = ON_WORDS, .epoch = m->epoch, .words = m->words, .complete = m->complete});
+    const struct stt_words_msg *body = msg_body(m, stt_words_msg);
+
+    if (body->epoch == c->utterance)
+        call_tell_hearing(c, text_of(&c->actor, m));
+    turn_event(c, (struct turn_event){.kind = ON_WORDS,
+                                      .epoch = body->epoch,
+                                      .words = body->words,
+                                      .complete = body->complete});
 }
 
 /* Whether the language model may still add to what is being said. */
@@ -430,7 +474,7 @@ static void on_llm_text(struct call *c, const struct msg *m)
         return;
     expect_progress(c);
     cdr_stamp(&c->cdr, &c->cdr.ledger.first_token_ns, now_of(c));
-    reply_add(&c->reply, text_of(&c->actor, m));
+    add_to_reply(c, text_of(&c->actor, m));
     speak_clauses(c);
 }
 
@@ -466,13 +510,8 @@ static void on_llm_done(struct call *c, const struct llm_done_msg *m)
 
 static void on_understood(struct call *c, const struct msg *m)
 {
-    struct slice text = text_cut(text_of(&c->actor, m), sizeof(c->understood));
-
-    if (msg_body(m, epoch_msg)->epoch != c->reply_of)
-        return;
-    c->understood_len = (uint32_t)text.len;
-    if (text.len)
-        memcpy(c->understood, text.at, text.len);
+    if (msg_body(m, epoch_msg)->epoch == c->reply_of)
+        note_set(&c->actor, &c->understood, text_of(&c->actor, m), UNDERSTOOD_BYTES);
 }
 
 /* A tool with effects runs only while the turn that asked for it is the current one. */
@@ -524,8 +563,8 @@ static void apologise(struct call *c)
     c->tools_pending = 0;
     if (c->turn.state == TURN_THINKING) {
         if (c->reply.len)
-            reply_add(&c->reply, SLICE(" "));
-        reply_add(&c->reply, slice_str(apology));
+            add_to_reply(c, SLICE(" "));
+        add_to_reply(c, slice_str(apology));
     }
     reply_end(&c->reply);
     speak_clauses(c);
@@ -586,6 +625,10 @@ static void on_timer(struct call *c, uint32_t tag)
         on_keys_complete(c);
     else if (tag == LATE_TAG)
         on_late(c);
+    else if (tag == LAST_TAG)
+        actor_stop_self(&c->actor, REASON(0, c->last));
+    else if (tag == STORE_TAG)
+        call_not_stored(c);
     else
         actor_stop_self(&c->actor, REASON(0, "the call reached its maximum duration"));
 }
@@ -603,6 +646,9 @@ static void on_talk(struct call *c, const struct msg *m)
     case LEG_AUDIBLE:
         on_audible(c, msg_body(m, leg_audible_msg));
         break;
+    case LEG_MARKED:
+        on_marked(c, msg_body(m, leg_marked_msg));
+        break;
     case LEG_PLAYED:
         turn_event(
             c, (struct turn_event){.kind = ON_PLAYED, .epoch = msg_body(m, leg_played_msg)->epoch});
@@ -611,7 +657,7 @@ static void on_talk(struct call *c, const struct msg *m)
         on_leg_heard(c, msg_body(m, leg_heard_msg));
         break;
     case STT_WORDS:
-        on_words(c, msg_body(m, stt_words_msg));
+        on_words(c, m);
         break;
     case STT_HEARD:
         on_heard(c, m);

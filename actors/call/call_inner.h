@@ -1,14 +1,18 @@
 /* What a call is inside, for the files that it is made of: call.c (the conversation) and
- * call_life.c (how it begins and ends). Owned by the call actor, on its shard. */
+ * call_life.c (how it begins and ends) and call_tell.c (what is told to who watches). Owned by the
+ * call actor, on its shard. */
 #ifndef CALL_CALL_INNER_H
 #define CALL_CALL_INNER_H
 
 #include "actors/call/cdr.h"
 #include "actors/call/reply.h"
 #include "actors/messages.h"
+#include "actors/text.h"
 #include "actors/world.h"
 
 #define UNDERSTOOD_BYTES 512
+#define STORE_NS         SECONDS(60) /* a store slower than this leaves the log to the next start */
+#define STORE_TAG        6u          /* the others are call.c's */
 
 enum phase { CONNECTING, TALKING, ENDING, STORING };
 
@@ -21,7 +25,7 @@ struct call {
     const struct bundle *bundle;
     struct actor_id leg, stt, llm, tts, recorder;
     struct turn turn;
-    struct actor_timer turn_timer, keys_timer, limit_timer, late_timer;
+    struct actor_timer turn_timer, keys_timer, limit_timer, late_timer, store_timer, last_timer;
     int64_t start_wall_ms;
     uint32_t generation; /* of the playout: one more with each flush */
     uint32_t utterance;  /* epoch the recogniser was last told */
@@ -39,17 +43,17 @@ struct call {
     char line[72];          /* what the leg failed of: the call's own reason */
     uint32_t tools_pending; /* called by this reply and not done */
     struct reply reply;
-    uint32_t heard_len;
-    uint8_t heard[TURN_TEXT_BYTES_MAX];
+    struct note heard;
+    struct note understood;
     uint8_t confidence;
-    uint32_t understood_len;
-    uint8_t understood[UNDERSTOOD_BYTES];
     uint32_t digit_count;
     char digits[DTMF_DIGITS_MAX];
     bool by_keys; /* the present turn began with digits */
     struct cdr cdr;
     struct recorded_msg recorded;
     struct lane_session store;
+    bool watched;     /* the leg passes on what goes on */
+    const char *last; /* why it ends, once its last words are told */
 };
 
 /* The reply was heard as far as `bytes`: that is what was said. */
@@ -57,10 +61,25 @@ void call_write_said(struct call *c, size_t bytes, bool cut);
 /* Whoever asked for this call learns what became of it, once. */
 void call_tell_asker(struct call *c, int err, const struct address *local);
 
+/* ---- call_tell.c: nothing happens unless somebody watches ---- */
+/* Whose turn it is. */
+void call_tell_state(struct call *c);
+/* What the present utterance sounds like so far: `text` beside what was said before. */
+void call_tell_hearing(struct call *c, struct slice text);
+/* The words of the turn that begins, or that there were none. */
+void call_tell_heard(struct call *c);
+void call_tell_noise(struct call *c);
+/* The reply as far as it is known, and what of it was heard in the end. */
+void call_tell_saying(struct call *c);
+void call_tell_said(struct call *c, struct slice text, bool cut);
+void call_tell_latency(struct call *c);
+
 /* ---- call_life.c ---- */
 void call_start(struct call *c, const struct msg *m);
 void call_stop(struct call *c);
 void call_child_ended(struct call *c, const struct child_ended_msg *m);
 void call_stored(struct call *c, const struct lane_msg *done);
+/* STORE_TAG: the store has not answered. */
+void call_not_stored(struct call *c);
 
 #endif

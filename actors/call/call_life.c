@@ -26,9 +26,14 @@ static struct actor_id spawn_engine(struct call *c, const struct actor_type *typ
     return a ? a->id : ACTOR_NOBODY;
 }
 
+static uint32_t listen_rate_hz(const struct call *c)
+{
+    return provider_rate_hz(c->bundle->ops[PROVIDER_STT], &c->bundle->config[PROVIDER_STT]);
+}
+
 static void spawn_recorder(struct call *c)
 {
-    struct recorder_start_msg args = {.in_rate_hz = c->bundle->ops[PROVIDER_STT]->rate_hz,
+    struct recorder_start_msg args = {.in_rate_hz = listen_rate_hz(c),
                                       .leg_rate_hz = c->args.rate_hz};
     struct actor *a;
 
@@ -37,10 +42,12 @@ static void spawn_recorder(struct call *c)
     memcpy(args.call_id, c->args.call_id, sizeof(args.call_id));
     a = actor_spawn(c->actor.shard, &recorder_type, &c->actor, ROLE_RECORDER, &args, sizeof(args),
                     FRAME_NONE);
-    if (a)
+    if (a) {
         c->recorder = a->id;
-    else
+        c->recorded.err = ETIMEDOUT; /* until it says how it went: it may be ended by force */
+    } else {
         log_warn("call", &c->about, "this call is not recorded: no recorder was free");
+    }
 }
 
 static bool take_leg(struct call *c)
@@ -66,8 +73,9 @@ static void introduce(struct call *c)
                                  .tts = c->tts,
                                  .recorder = c->recorder,
                                  .agent = c->args.agent,
-                                 .listen_rate_hz = c->bundle->ops[PROVIDER_STT]->rate_hz};
+                                 .listen_rate_hz = listen_rate_hz(c)};
 
+    memcpy(body.call_id, c->args.call_id, sizeof(body.call_id));
     actor_send_body(&c->actor, c->leg, LEG_PEERS, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
 }
 
@@ -108,7 +116,25 @@ static const char *status_of(const struct call *c)
     return c->actor.reason.err ? "failed" : "completed";
 }
 
-/* Everything is written down; the store gets it, and when it has, the journal may forget. */
+static void end(struct call *c)
+{
+    note_drop(&c->actor, &c->heard);
+    note_drop(&c->actor, &c->understood);
+    actor_memory_back(&c->actor, &c->reply.text);
+    c->reply.len = c->reply.room = 0;
+    actor_end(&c->actor);
+}
+
+/* The journal has the log in any case: the next start stores it. */
+static void leave(struct call *c)
+{
+    actor_timer_cancel(&c->actor, &c->store_timer);
+    lane_close(&c->actor, &c->store);
+    end(c);
+}
+
+/* Everything is written down; the store gets it, and when it has, the journal may forget. A store
+ * may be slower than an actor may be to stop: it has a limit of its own. */
 static void store_log(struct call *c)
 {
     struct slice records = cdr_copy(&c->cdr);
@@ -118,11 +144,14 @@ static void store_log(struct call *c)
     if (err == 0)
         err =
             records.len ? lane_run(&c->actor, &c->store, STORE_CALL_FINISH, 0, records) : -EMSGSIZE;
-    if (err == 0)
+    if (err == 0) {
+        int64_t until_ns = now_of(c) + STORE_NS;
+        actor_timer_set(&c->actor, &c->store_timer, STORE_TAG, until_ns);
+        actor_stop_until(&c->actor, until_ns + ACTOR_STOP_NS);
         return;
+    }
     log_error("call", &c->about, "the log waits in the journal for the next start (%d)", err);
-    lane_close(&c->actor, &c->store);
-    actor_end(&c->actor);
+    leave(c);
 }
 
 void call_stored(struct call *c, const struct lane_msg *done)
@@ -134,8 +163,16 @@ void call_stored(struct call *c, const struct lane_msg *done)
     else
         log_error("call", &c->about, "the store refused the log (%d): it waits in the journal",
                   done->err);
-    lane_close(&c->actor, &c->store);
-    actor_end(&c->actor);
+    leave(c);
+}
+
+void call_not_stored(struct call *c)
+{
+    log_error(
+        "call", &c->about,
+        "the store has not answered for %d s: the log waits in the journal for the next start",
+        (int)(STORE_NS / NS_PER_S));
+    leave(c);
 }
 
 static void count_end(struct call *c)
@@ -158,7 +195,7 @@ static void finish(struct call *c)
     if (c->cdr.open)
         store_log(c);
     else
-        actor_end(&c->actor);
+        end(c);
 }
 
 void call_stop(struct call *c)
@@ -168,6 +205,7 @@ void call_stop(struct call *c)
     actor_timer_cancel(&c->actor, &c->keys_timer);
     actor_timer_cancel(&c->actor, &c->limit_timer);
     actor_timer_cancel(&c->actor, &c->late_timer);
+    actor_timer_cancel(&c->actor, &c->last_timer);
     call_tell_asker(c, c->actor.reason.err ? c->actor.reason.err : ECANCELED,
                     NULL); /* never came up */
     if (!c->actor.child)

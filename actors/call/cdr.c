@@ -16,7 +16,8 @@ static void add(const struct cdr *cdr, enum journal_type type, const struct buil
     if (!cdr->open)
         return;
     if (b->bad || journal_add(journal_of(cdr), cdr->journal, type, builder_slice(b)))
-        log_warn("call", cdr->about, "a record of this call found no room in the journal");
+        log_warn("call", cdr->about,
+                 "a record of this call found no room in the journal: its log is incomplete");
     else
         metrics_add(METRIC_JOURNAL_RECORDS, 1);
 }
@@ -32,17 +33,23 @@ static void ledger_reset(struct cdr *cdr)
                                        .mark_back_ns = RECORD_NEVER};
 }
 
-/* The carrier's own id of the call, if the leg knows one. */
-static struct slice carrier_call_id(struct slice who, char *out, size_t out_bytes)
+/* What the leg knows of who calls: the carrier's own id of the call, and the numbers. */
+struct who {
+    char carrier_call_id[96], from[32], to[32];
+};
+
+static void who_read(struct slice text, struct who *who)
 {
     struct json_doc doc = {0};
 
-    out[0] = '\0';
-    if (who.len && json_read(&doc, who, who.len, NULL) == 0 &&
-        json_text_of(&doc, "carrier_call_id", out, out_bytes))
-        out[0] = '\0';
+    *who = (struct who){0};
+    if (text.len && json_read(&doc, text, text.len, NULL) == 0) {
+        (void)!json_text_of(&doc, "carrier_call_id", who->carrier_call_id,
+                            sizeof(who->carrier_call_id));
+        (void)!json_text_of(&doc, "from", who->from, sizeof(who->from));
+        (void)!json_text_of(&doc, "to", who->to, sizeof(who->to));
+    }
     json_free(&doc);
-    return slice_str(out);
 }
 
 void cdr_open(struct cdr *cdr, struct actor *a, const struct log_about *about,
@@ -50,8 +57,10 @@ void cdr_open(struct cdr *cdr, struct actor *a, const struct log_about *about,
 {
     struct builder b = text_builder(a);
     struct recorder_format format = recorder_format_of(world_of(a), begin->args->rate_hz);
-    char recording[BLOB_PATH_BYTES] = "", id[96];
+    char recording[BLOB_PATH_BYTES] = "";
+    struct who who;
 
+    who_read(begin->who, &who);
     cdr->actor = a;
     cdr->about = about;
     cdr->start_ns = shard_now(a->shard);
@@ -68,7 +77,11 @@ void cdr_open(struct cdr *cdr, struct actor *a, const struct log_about *about,
         .agent_id = slice_str(begin->agent->id),
         .protocol = slice_str(begin->args->protocol),
         .direction = actor_id_none(begin->args->asker) ? SLICE("inbound") : SLICE("outbound"),
-        .carrier_call_id = carrier_call_id(begin->who, id, sizeof(id)),
+        .from = slice_str(who.from),
+        .to = slice_str(who.to),
+        .caller_id = slice_str(who.from),
+        .phone_number = slice_str(who.from),
+        .carrier_call_id = slice_str(who.carrier_call_id),
         .recording = slice_str(recording)};
     record_begin_put(&b, &record);
     cdr->open = !b.bad && journal_begin(journal_of(cdr), begin->args->call_id, builder_slice(&b),

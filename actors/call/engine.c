@@ -1,16 +1,39 @@
 #include "actors/call/engine.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "actors/call/engine_net.h"
 #include "actors/text.h"
 #include "base/metrics.h"
 
+/* The actor's memory; for the few plug-ins that gather a whole utterance, the heap. */
+static bool is_large(const struct engine *e)
+{
+    return e->ops->state_bytes > BLOCK_BYTES_MAX - BLOCK_HEAD_BYTES;
+}
+
+static void *state_new(struct engine *e)
+{
+    return is_large(e) ? calloc(1, e->ops->state_bytes)
+                       : actor_memory(e->actor, e->ops->state_bytes);
+}
+
+static void state_free(struct engine *e)
+{
+    if (is_large(e))
+        free(e->state);
+    else
+        actor_memory_put(e->actor, e->state);
+    e->state = NULL;
+}
+
 static struct intents *scratch_intents(const struct engine *e)
 {
-    _Static_assert(sizeof(struct intents) <= SCRATCH_TEXT, "intents fit into their scratch");
-    return (struct intents *)(uintptr_t)(shard_scratch(e->actor->shard).at + SCRATCH_INTENTS);
+    assert(shard_large_scratch(e->actor->shard).len >= sizeof(struct intents));
+    return (struct intents *)(uintptr_t)shard_large_scratch(e->actor->shard).at;
 }
 
 static void fail(struct engine *e, uint32_t epoch, int err, const char *what)
@@ -121,7 +144,7 @@ void engine_feed(struct engine *e, struct provider_input *input)
 {
     struct intents *out = scratch_intents(e);
 
-    if (e->stopped)
+    if (e->stopped || !e->state)
         return;
     input->config = e->config;
     e->input = input->kind;
@@ -154,6 +177,9 @@ int engine_start(struct engine *e, struct actor *a, uint32_t agent, enum provide
     e->ops = bundle->ops[kind];
     e->config = &bundle->config[kind];
     e->on_event = on_event;
+    e->state = state_new(e);
+    if (!e->state)
+        return -ENOMEM;
     if (e->ops->job_run) {
         int err = lane_open(a, LANE_SPEECH, PROGRAM_PROVIDER, &args, sizeof(args), &e->session);
         if (err)
@@ -219,6 +245,7 @@ void engine_stop(struct engine *e)
         return;
     engine_command(e, INPUT_STOP, 0, SLICE_NONE);
     e->stopped = true;
+    state_free(e);
     engine_net_free(&e->net);
     actor_timer_cancel(e->actor, &e->timer);
     lane_close(e->actor, &e->session);

@@ -8,9 +8,6 @@
 #include "actors/messages.h"
 #include "actors/world.h"
 
-#define ENGINE_STATE_BYTES                                                                         \
-    6144 /* a plug-in that needs more is refused when its agent is loaded                          \
-          */
 /* Tags of its timers among the actor's. */
 #define ENGINE_TIMER_TAG   0xE0u
 #define ENGINE_SOCKET_TAG  0xE1u
@@ -33,10 +30,10 @@ struct engine {
     uint32_t jobs;                  /* sent and not done */
     enum provider_input_kind input; /* the one being carried out */
     bool stopped;
-    uint8_t state[ENGINE_STATE_BYTES] __attribute__((aligned(16)));
+    void *state; /* memory taken at the start and given back at the stop */
 };
 
-/* 0 or -errno: no lane session to be had. */
+/* 0 or -errno: no lane session, or no memory, to be had. */
 MUST_USE int engine_start(struct engine *e, struct actor *a, uint32_t agent,
                           enum provider_kind kind, engine_event *on_event);
 /* Everything a plug-in is fed goes through here. */

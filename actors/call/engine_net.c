@@ -1,5 +1,6 @@
 #include "actors/call/engine_net.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,11 +48,11 @@ static struct actor_id network_of(const struct engine_net *n)
 
 /* ---- life ---- */
 
-static size_t sound_bytes(const struct provider_ops *ops)
+static size_t sound_bytes(const struct engine *e)
 {
-    if (ops->kind != PROVIDER_STT)
+    if (e->ops->kind != PROVIDER_STT)
         return 0;
-    return (size_t)ops->rate_hz / 1000 * ENGINE_REPLAY_MS * sizeof(int16_t);
+    return (size_t)provider_rate_hz(e->ops, e->config) / 1000 * ENGINE_REPLAY_MS * sizeof(int16_t);
 }
 
 struct engine_net *engine_net_new(struct engine *e)
@@ -62,7 +63,7 @@ struct engine_net *engine_net_new(struct engine *e)
         return NULL;
     n->engine = e;
     n->label = label_of(e->ops);
-    n->replay.size = sound_bytes(e->ops);
+    n->replay.size = sound_bytes(e);
     n->replay.sound = malloc(n->replay.size + 1);
     n->socket.client = ws_client_new(e->actor, ENGINE_WS_TAG);
     if (!n->replay.sound || !n->socket.client) {
@@ -111,7 +112,7 @@ static void report(struct engine_net *n, enum net_outcome outcome)
 
 static size_t bytes_per_ms(const struct engine_net *n)
 {
-    return (size_t)n->engine->ops->rate_hz / 1000 * sizeof(int16_t);
+    return (size_t)provider_rate_hz(n->engine->ops, n->engine->config) / 1000 * sizeof(int16_t);
 }
 
 static void sound_keep(struct engine_net *n, struct slice pcm)
@@ -506,10 +507,21 @@ static void request_send(struct engine_net *n)
         set_timer(n, &n->request.timer, ENGINE_REQUEST_TAG, 0); /* nobody is there: told later */
 }
 
+/* Behind the intents, which are being carried out. */
+static struct builder request_builder(struct actor *a)
+{
+    struct slice scratch = shard_large_scratch(a->shard);
+    size_t from = sizeof(struct intents);
+
+    _Static_assert(sizeof(struct intents) + NET_REQUEST_BYTES_MAX < 1048576, "both fit");
+    assert(scratch.len >= from + NET_REQUEST_BYTES_MAX);
+    return builder_of((uint8_t *)(uintptr_t)scratch.at + from, NET_REQUEST_BYTES_MAX);
+}
+
 void engine_net_request(struct engine_net *n, const struct provider_intent *intent)
 {
     struct actor *a = n->engine->actor;
-    struct builder b = text_builder(a);
+    struct builder b = request_builder(a);
 
     engine_net_close(n, CLOSE_REQUEST);
     builder_slice_add(&b, intent->data);

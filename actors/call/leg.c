@@ -1,5 +1,6 @@
 #include "actors/call/leg.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/metrics.h"
@@ -11,6 +12,7 @@
 #define PLAYOUT_MS    30000
 #define FRAME_MS      20
 #define ROOM_MS       1000  /* less room than this is not worth a message */
+#define RECENT_MS     360   /* what stt gets at once: the VAD's start is that late at worst */
 #define SILENT_MS     15000 /* in mid-reply: longer than anything a reply may wait for */
 
 static struct frame_pool *pool_of(const struct leg *leg)
@@ -43,21 +45,26 @@ static void tell_heard(struct leg *leg, const struct playout_heard *heard)
 
 /* ---- life ---- */
 
-void leg_init(struct leg *leg, struct actor *a, const struct leg_ops *ops, uint32_t rate_hz,
-              uint32_t lead_ms, bool marks, bool continuous)
+void leg_init(struct leg *leg, struct actor *a, const struct leg_ops *ops,
+              const struct leg_format *format)
 {
-    struct playout_config config = {.rate_hz = rate_hz,
-                                    .packet_samples = rate_hz / 1000 * FRAME_MS,
+    uint32_t recent = format->rate_hz / 1000 * RECENT_MS;
+    struct playout_config config = {.rate_hz = format->rate_hz,
+                                    .packet_samples = format->rate_hz / 1000 * FRAME_MS,
                                     .depth_ms = PLAYOUT_MS,
-                                    .lead_ms = lead_ms,
-                                    .continuous = continuous,
-                                    .marks = marks};
+                                    .lead_ms = format->lead_ms,
+                                    .continuous = format->continuous,
+                                    .marks = format->marks};
 
     leg->actor = a;
     leg->ops = ops;
-    leg->rate_hz = rate_hz;
+    leg->rate_hz = format->rate_hz;
     leg->start_ns = shard_now(a->shard);
     playout_init(&leg->playout, &config, shard_pool(a->shard), leg->start_ns);
+    void *memory = actor_memory(a, recent_bytes(format->law, recent));
+    recent_init(&leg->recent, format->law, memory, recent);
+    if (!memory)
+        actor_stop_self(a, REASON(ENOMEM, "no memory for a leg"));
 }
 
 void leg_fini(struct leg *leg)
@@ -73,6 +80,9 @@ void leg_fini(struct leg *leg)
     }
     metrics_add(METRIC_PLAYOUT_UNDERRUNS, leg->playout.underruns);
     playout_fini(&leg->playout);
+    leg->has_vad = false;
+    actor_memory_back(leg->actor, &leg->recent.memory);
+    actor_memory_back(leg->actor, &leg->vad.config.network);
     leg->actor = NULL;
 }
 
@@ -94,16 +104,23 @@ static void set_up_hearing(struct leg *leg)
 {
     const struct world *world = world_of(leg->actor);
     const struct agent *agent = world->agents[leg->peers.agent]->agent;
+    bool silero = agent->vad.provider == AGENT_VAD_SILERO;
     struct vad_config config = {
-        .kind = agent->vad.provider == AGENT_VAD_SILERO ? VAD_SILERO : VAD_ENERGY,
+        .kind = silero ? VAD_SILERO : VAD_ENERGY,
         .rate_hz = leg->rate_hz,
         .confidence = (uint16_t)(agent->vad.confidence * 1000),
         .start_ms = (uint16_t)agent->vad.start_ms,
         .stop_ms = (uint16_t)agent->vad.stop_ms,
         .volume_min = (uint16_t)(agent->vad.min_volume * 1000),
         .gate_db = VAD_GATE_DB,
-        .weights = leg->rate_hz == 16000 ? &world->weights_16k : &world->weights_8k};
+        .weights = leg->rate_hz == 16000 ? &world->weights_16k : &world->weights_8k,
+        .network = silero ? actor_memory(leg->actor, sizeof(struct vad_silero)) : NULL};
 
+    leg->vad.config.network = config.network; /* to be given back, whatever comes */
+    if (!leg->recent.memory || (silero && !config.network)) {
+        actor_stop_self(leg->actor, REASON(ENOMEM, "no memory for a leg"));
+        return;
+    }
     leg->has_vad = vad_init(&leg->vad, &config, 0) == 0;
     if (!call_check(leg->actor, leg->has_vad))
         return;
@@ -134,35 +151,92 @@ static void detect(struct leg *leg, const int16_t *pcm, size_t n)
     }
 }
 
-/* One frame to each who listens: a reference, not a copy. */
-static void share(struct leg *leg, uint16_t type, frame_ref ref, int64_t sample,
-                  const struct actor_id *to, size_t count)
+/* A frame with these samples at the rate the recogniser wants, or FRAME_NONE: 20 ms are lost, the
+ * call is not. */
+static frame_ref frame_of(struct leg *leg, struct resample *resample, const int16_t *pcm, size_t n,
+                          int64_t sample)
 {
-    struct audio_msg body = {.sample = sample};
+    frame_ref ref = frame_get(pool_of(leg));
 
-    for (size_t i = 0; i < count; i++)
-        if (!actor_id_none(to[i]))
-            actor_send_body(leg->actor, to[i], type, IF_FULL_DROP, frame_keep(pool_of(leg), ref),
-                            &body, sizeof(body));
-    frame_put(pool_of(leg), &ref);
-}
-
-static void distribute(struct leg *leg, const int16_t *pcm, size_t n)
-{
-    struct actor_id to[] = {leg->peers.stt, leg->peers.recorder};
-    frame_ref ref;
-
-    if (actor_id_none(to[0]) && actor_id_none(to[1]))
-        return;
-    ref = frame_get(pool_of(leg));
     if (ref == FRAME_NONE)
-        return; /* 20 ms are lost, the call is not */
+        return FRAME_NONE;
     struct frame *f = frame_at(pool_of(leg), ref);
-    size_t made = resample_run(&leg->listen, frame_pcm(f), pcm, n);
+    size_t made = resample_run(resample, frame_pcm(f), pcm, n);
     f->len = (uint32_t)(made * sizeof(int16_t));
     f->rate_hz = leg->peers.listen_rate_hz;
-    f->sample = leg->heard_samples * leg->peers.listen_rate_hz / leg->rate_hz;
-    share(leg, AUDIO, ref, f->sample, to, ARRAY_LEN(to));
+    f->sample = sample * leg->peers.listen_rate_hz / leg->rate_hz;
+    return ref;
+}
+
+/* Takes the frame. */
+static void send_audio(struct leg *leg, uint16_t type, struct actor_id to, frame_ref take)
+{
+    struct audio_msg body = {.sample = frame_at(pool_of(leg), take)->sample};
+
+    actor_send_body(leg->actor, to, type, IF_FULL_DROP, take, &body, sizeof(body));
+}
+
+/* One frame, a reference to each who listens. */
+static void distribute(struct leg *leg, const int16_t *pcm, size_t n)
+{
+    frame_ref ref = frame_of(leg, &leg->listen, pcm, n, leg->heard_samples);
+
+    if (ref == FRAME_NONE)
+        return;
+    if (leg->listened && leg->recorded)
+        send_audio(leg, AUDIO, leg->peers.recorder, frame_keep(pool_of(leg), ref));
+    send_audio(leg, AUDIO, leg->listened ? leg->peers.stt : leg->peers.recorder, ref);
+}
+
+/* What stt has not had of the last moment. Where a recorder has had it already, in time, only stt
+ * gets it now, by a filter of its own that reaches the same state. */
+static void hand_over(struct leg *leg)
+{
+    size_t step = leg->rate_hz / 1000 * FRAME_MS;
+    int16_t pcm[LEG_PACKET_SAMPLES_MAX];
+    struct resample resample = leg->listen;
+
+    resample_reset(&resample);
+    while (leg->unheard) {
+        size_t part = leg->unheard < step ? leg->unheard : step;
+        recent_copy(&leg->recent, leg->unheard, pcm, part);
+        frame_ref ref =
+            frame_of(leg, &resample, pcm, part, leg->heard_samples - (int64_t)leg->unheard);
+        if (ref != FRAME_NONE)
+            send_audio(leg, AUDIO, leg->peers.stt, ref);
+        leg->unheard -= (uint32_t)part;
+    }
+    if (!leg->recorded)
+        leg->listen = resample;
+}
+
+static void set_listening(struct leg *leg, bool on)
+{
+    if (on == leg->listened || !leg->has_vad)
+        return;
+    leg->listened = on;
+    if (on)
+        hand_over(leg);
+    leg->unheard = 0;
+}
+
+size_t leg_recent(const struct leg *leg, int16_t *out, size_t most)
+{
+    size_t n = leg->recent.count < most ? leg->recent.count : most;
+
+    recent_copy(&leg->recent, n, out, n);
+    return n;
+}
+
+static void keep(struct leg *leg, const int16_t *pcm, const uint8_t *codes, size_t n)
+{
+    if (codes)
+        recent_add_codes(&leg->recent, codes, n);
+    else
+        recent_add(&leg->recent, pcm, n);
+    if (!leg->listened)
+        leg->unheard =
+            leg->unheard + n < leg->recent.size ? leg->unheard + (uint32_t)n : leg->recent.size;
 }
 
 /* The leg's clock goes by arrival: the first packet says where the caller's audio begins on it, and
@@ -188,7 +262,7 @@ static void place(struct leg *leg, int64_t at_ns)
     }
 }
 
-void leg_hear(struct leg *leg, const int16_t *pcm, size_t n, int64_t at_ns)
+void leg_hear(struct leg *leg, const int16_t *pcm, const uint8_t *codes, size_t n, int64_t at_ns)
 {
     size_t step = leg->rate_hz / 1000 * FRAME_MS;
 
@@ -202,9 +276,12 @@ void leg_hear(struct leg *leg, const int16_t *pcm, size_t n, int64_t at_ns)
     while (n) {
         size_t part = n < step ? n : step;
         detect(leg, pcm, part);
-        distribute(leg, pcm, part);
+        if (leg->listened || leg->recorded)
+            distribute(leg, pcm, part);
+        keep(leg, pcm, codes, part);
         leg->heard_samples += (int64_t)part;
         pcm += part;
+        codes = codes ? codes + part : NULL;
         n -= part;
     }
 }
@@ -231,7 +308,7 @@ static void record_out(struct leg *leg, const int16_t *pcm, const struct playout
 {
     frame_ref ref;
 
-    if (packet->speech == 0 || actor_id_none(leg->peers.recorder))
+    if (packet->speech == 0 || !leg->recorded)
         return;
     ref = frame_get(pool_of(leg));
     if (ref == FRAME_NONE)
@@ -241,7 +318,7 @@ static void record_out(struct leg *leg, const int16_t *pcm, const struct playout
     f->rate_hz = leg->rate_hz;
     f->sample = packet->clock;
     memcpy(f->data, pcm, f->len);
-    share(leg, AUDIO_OUT, ref, f->sample, &leg->peers.recorder, 1);
+    send_audio(leg, AUDIO_OUT, leg->peers.recorder, ref);
 }
 
 static void tell_room(struct leg *leg)
@@ -293,9 +370,16 @@ void leg_slot(struct leg *leg)
 
 void leg_mark_back(struct leg *leg, uint32_t mark)
 {
+    struct leg_marked_msg body = {.epoch = leg->epoch, .at_ns = now_of(leg)};
+
     /* A mark of before a clear says nothing: the playout knows and refuses it. */
-    if (playout_mark_back(&leg->playout, mark, now_of(leg)) == 0)
-        tell_progress(leg, now_of(leg));
+    if (playout_mark_back(&leg->playout, mark, now_of(leg)))
+        return;
+    if (leg->marked_epoch != leg->epoch) {
+        leg->marked_epoch = leg->epoch;
+        tell_call(leg, LEG_MARKED, &body, sizeof(body));
+    }
+    tell_progress(leg, now_of(leg));
 }
 
 /* ---- barge-in ---- */
@@ -358,10 +442,13 @@ static void meet_peers(struct leg *leg, const struct msg *m)
 
     leg->peers = *msg_body(m, leg_peers_msg);
     leg->call = m->from;
+    leg->recorded = !actor_id_none(leg->peers.recorder);
     begin_clock(leg, slot);
     set_up_hearing(leg);
-    struct leg_up_msg body = {
-        .start_ns = leg->start_ns, .rate_hz = leg->rate_hz, .local = leg->local};
+    struct leg_up_msg body = {.start_ns = leg->start_ns,
+                              .rate_hz = leg->rate_hz,
+                              .watched = leg->watched,
+                              .local = leg->local};
     tell_room(leg);
     tell_call(leg, LEG_UP, &body, sizeof(body));
     actor_slot_join(leg->actor, slot);
@@ -401,6 +488,9 @@ bool leg_handle(struct leg *leg, const struct msg *m)
     switch (m->type) {
     case LEG_PEERS:
         meet_peers(leg, m);
+        return true;
+    case LEG_LISTEN:
+        set_listening(leg, msg_body(m, leg_listen_msg)->on);
         return true;
     case LEG_HOLD:
         hold(leg);

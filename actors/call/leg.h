@@ -4,13 +4,17 @@
  * which owns the socket and the format; the leg's 64-bit sample clock begins at `start_ns`.
  *
  *   packet ─▶ actor: parse, decode ─▶ leg_hear ─▶ VAD ─▶ call     └▶ AUDIO ─▶ stt, recorder
- *   tts ─▶ PLAY ─▶ playout ─▶ leg_slot ─▶ actor: encode, send     └▶ AUDIO_OUT ─▶ recorder */
+ *   tts ─▶ PLAY ─▶ playout ─▶ leg_slot ─▶ actor: encode, send     └▶ AUDIO_OUT ─▶ recorder
+ *
+ * Frames are made for those only who want audio now: a recorder always does, stt from LEG_LISTEN
+ * on, which also gives it the last moment before. */
 #ifndef CALL_LEG_H
 #define CALL_LEG_H
 
 #include "actors/messages.h"
 #include "actors/world.h"
 #include "media/playout.h"
+#include "media/recent.h"
 #include "media/resample.h"
 #include "media/vad.h"
 
@@ -25,39 +29,56 @@ struct leg_ops {
     void (*clear)(struct leg *leg);
 };
 
+struct leg_format {
+    uint32_t rate_hz;
+    enum recent_law law; /* of the packets: how the last moment is kept */
+    uint32_t lead_ms;    /* of the carrier, as the two below */
+    bool marks;
+    bool continuous; /* silence is sent too (RTP) */
+};
+
+/* What each packet touches comes first. */
 struct leg {
     struct actor *actor;
     const struct leg_ops *ops;
-    struct leg_peers_msg peers;
-    struct actor_id call;
-    struct address local; /* set by an actor with a socket of its own: LEG_UP tells it */
     uint32_t rate_hz;
+    bool hearing; /* the first packet has come */
+    bool has_vad;
+    bool listened;    /* stt wants audio now */
+    bool recorded;    /* there is a recorder */
+    bool ending;      /* the reply is complete: LEG_PLAYED is owed */
+    bool watched;     /* set by an actor whose peer is told what goes on: LEG_UP says so */
+    bool room_owed;   /* tts waits to hear of room */
+    uint32_t unheard; /* samples in `recent` that stt has not had */
     int64_t start_ns;
     int64_t heard_samples; /* of the caller, on the leg's clock: number of the next one */
-    bool hearing;          /* the first packet has come */
     int64_t early_ns; /* how much sooner than by that first packet's beginning the ends of others
                          came: at most 0; the least delayed packet tells the time best */
-    bool has_vad;
+    struct recent recent;
     struct vad vad;
-    struct resample listen; /* to the rate the recogniser wants */
-    struct playout playout;
+    struct playout playout; /* its last part is cold, and so is what follows */
+    struct leg_peers_msg peers;
+    struct actor_id call;
+    struct address local;   /* set by an actor with a socket of its own: LEG_UP tells it */
     uint32_t epoch;         /* of the reply in the playout */
     uint32_t audible_epoch; /* LEG_AUDIBLE was sent for it */
-    bool ending;            /* the reply is complete: LEG_PLAYED is owed */
-    bool room_owed;         /* tts waits to hear of room */
+    uint32_t marked_epoch;  /* and LEG_MARKED for this one */
     uint64_t late_packets;  /* left more than 5 ms after they were due */
+    struct resample listen; /* to the rate the recogniser wants */
 };
 
-/* `lead_ms`, `marks`: of the carrier; `continuous`: silence is sent too (RTP). */
-void leg_init(struct leg *leg, struct actor *a, const struct leg_ops *ops, uint32_t rate_hz,
-              uint32_t lead_ms, bool marks, bool continuous);
+void leg_init(struct leg *leg, struct actor *a, const struct leg_ops *ops,
+              const struct leg_format *format);
 /* Gives everything back; allowed on one that was never begun. */
 void leg_fini(struct leg *leg);
-/* LEG_PEERS, LEG_HOLD..., PLAY...: true when it took the message. The first LEG_PEERS starts the
- * leg's clock and answers LEG_UP. */
+/* LEG_PEERS, LEG_LISTEN, LEG_HOLD..., PLAY...: true when it took the message. LEG_PEERS, which
+ * comes once, starts the leg's clock and answers LEG_UP. */
 bool leg_handle(struct leg *leg, const struct msg *m);
-/* `n` decoded samples of the caller that arrived at `at_ns`. */
-void leg_hear(struct leg *leg, const int16_t *pcm, size_t n, int64_t at_ns);
+/* `n` decoded samples of the caller that arrived at `at_ns`; `codes`: the same as they came, in the
+ * leg's law, or NULL. */
+void leg_hear(struct leg *leg, const int16_t *pcm, const uint8_t *codes, size_t n, int64_t at_ns);
+/* The newest samples heard, at most `most`; returns how many. */
+size_t leg_recent(const struct leg *leg, int16_t *out, size_t most);
 /* MSG_SLOT: everything that is due leaves. */
 void leg_slot(struct leg *leg);
 /* The carrier echoed a mark. */

@@ -40,32 +40,33 @@ enum state { BOUND, LIVE, CLOSING };
 static const char *const state_names[] = {
     [BOUND] = "bound", [LIVE] = "live", [CLOSING] = "closing"};
 
+/* What each packet touches comes first, up to the cold part of the leg's playout. */
 struct leg_rtp {
     struct actor actor;
-    struct leg leg;
     enum state state;
     io_id socket;
-    struct address peer;
     uint8_t payload_type;
-    /* sending */
-    struct rtp_send out;
-    char cname[CNAME_BYTES + 1];
-    bool reported; /* the first report has left */
-    struct actor_timer report_timer;
-    /* receiving */
-    struct rtp_source source;
-    struct rtp_receive in;
-    struct reorder window;
-    struct plc plc;
-    struct dtmf_receive keys;
-    struct actor_timer silence_timer;
+    bool stamp_known;
+    bool lost;           /* a packet before the next one is missing */
+    bool reported;       /* the first report has left */
     int64_t last_rtp_ns; /* of the last packet that counted; the start until one has */
     int64_t next_stamp;  /* where the next audio packet belongs if nothing is missing */
-    bool stamp_known;
-    bool lost;       /* a packet before the next one is missing */
-    int64_t made_up; /* samples of silence heard in QUIET, which the next gap has covered */
+    int64_t made_up;     /* samples of silence heard in QUIET, which the next gap has covered */
     int64_t last_heard_ns;
+    struct rtp_send out;
+    struct rtp_source source;
+    struct rtp_receive in;
+    struct dtmf_receive keys;
+    struct reorder window;
+    struct leg leg;
+    /* now and then */
+    struct plc *plc; /* while a loss is concealed */
+    uint64_t concealed;
     uint64_t refused;
+    struct address peer;
+    struct actor_timer silence_timer;
+    struct actor_timer report_timer;
+    char cname[CNAME_BYTES + 1];
     /* their reports */
     uint32_t last_sr;
     int64_t last_sr_ns;
@@ -128,26 +129,34 @@ static void send_ref(struct leg_rtp *l, frame_ref take, size_t len)
     }
 }
 
+/* Nothing but silence has one code. */
+static void encode(const struct leg_rtp *l, uint8_t *codes, const int16_t *pcm,
+                   const struct playout_packet *packet)
+{
+    bool alaw = l->payload_type == RTP_PT_PCMA;
+
+    if (packet->speech == 0)
+        memset(codes, alaw ? G711_ALAW_SILENCE : G711_MULAW_SILENCE, packet->samples);
+    else if (alaw)
+        g711_alaw_encode(codes, pcm, packet->samples);
+    else
+        g711_mulaw_encode(codes, pcm, packet->samples);
+}
+
 static void send_packet(struct leg *leg, const int16_t *pcm, const struct playout_packet *packet)
 {
     struct leg_rtp *l = of_leg(leg);
-    uint8_t code[LEG_PACKET_SAMPLES_MAX];
     frame_ref ref = frame_get(pool_of(l));
 
+    _Static_assert(RTP_HEADER_BYTES + LEG_PACKET_SAMPLES_MAX / 6 <= FRAME_DATA_BYTES,
+                   "20 ms of 8 kHz and their header fit");
     if (ref == FRAME_NONE)
         return; /* 20 ms are lost, the call is not */
-    struct builder b = builder_of(frame_at(pool_of(l), ref)->data, FRAME_DATA_BYTES);
-    if (l->payload_type == RTP_PT_PCMA)
-        g711_alaw_encode(code, pcm, packet->samples);
-    else
-        g711_mulaw_encode(code, pcm, packet->samples);
-    int err = rtp_send_packet(&l->out, &b, l->payload_type, packet->first,
-                              rtp_send_timestamp(&l->out, packet->clock),
-                              slice_of(code, packet->samples));
-    if (call_check(&l->actor, err == 0))
-        send_ref(l, ref, b.len);
-    else
-        frame_put(pool_of(l), &ref);
+    uint8_t *data = frame_at(pool_of(l), ref)->data;
+    encode(l, data + RTP_HEADER_BYTES, pcm, packet);
+    rtp_send_header(&l->out, data, l->payload_type, packet->first,
+                    rtp_send_timestamp(&l->out, packet->clock), packet->samples);
+    send_ref(l, ref, RTP_HEADER_BYTES + packet->samples);
 }
 
 static const struct leg_ops sending = {.send = send_packet};
@@ -198,10 +207,35 @@ static void set_report_timer(struct leg_rtp *l)
 
 /* ---- listening: from packets in order to samples without holes ---- */
 
-static void hear(struct leg_rtp *l, const int16_t *pcm, size_t n, int64_t at_ns)
+static void hear(struct leg_rtp *l, const int16_t *pcm, const uint8_t *codes, size_t n,
+                 int64_t at_ns)
 {
-    leg_hear(&l->leg, pcm, n, at_ns);
+    leg_hear(&l->leg, pcm, codes, n, at_ns);
     l->last_heard_ns = now_of(l);
+}
+
+/* Concealment needs memory only from a loss to the good samples after it; what was heard before the
+ * loss, the leg still knows. Without memory a loss is silence. */
+static bool begin_concealing(struct leg_rtp *l)
+{
+    int16_t pcm[PLC_HISTORY];
+
+    if (l->plc)
+        return true;
+    l->plc = actor_memory(&l->actor, sizeof(*l->plc));
+    if (!l->plc)
+        return false;
+    plc_init(l->plc, RATE_HZ);
+    plc_seed(l->plc, pcm, leg_recent(&l->leg, pcm, ARRAY_LEN(pcm)));
+    return true;
+}
+
+static void end_concealing(struct leg_rtp *l)
+{
+    if (!l->plc)
+        return;
+    l->concealed += l->plc->concealed;
+    actor_memory_back(&l->actor, &l->plc);
 }
 
 /* Samples that no packet brought: lost ones are concealed, suppressed ones were silence. They
@@ -212,13 +246,14 @@ static void fill(struct leg_rtp *l, int64_t samples)
 
     while (samples > 0) {
         size_t part = samples < (int64_t)ARRAY_LEN(pcm) ? (size_t)samples : ARRAY_LEN(pcm);
-        if (l->lost) {
-            plc_conceal(&l->plc, pcm, part);
-        } else {
-            memset(pcm, 0, sizeof(pcm));
-            plc_good(&l->plc, pcm, part);
+        memset(pcm, 0, sizeof(pcm));
+        if (l->lost && begin_concealing(l)) {
+            plc_conceal(l->plc, pcm, part);
+        } else if (l->plc) {
+            plc_good(l->plc, pcm, part);
+            end_concealing(l);
         }
-        hear(l, pcm, part, l->leg.start_ns + l->leg.heard_samples * NS_PER_S / RATE_HZ);
+        hear(l, pcm, NULL, part, l->leg.start_ns + l->leg.heard_samples * NS_PER_S / RATE_HZ);
         samples -= (int64_t)part;
     }
 }
@@ -238,19 +273,25 @@ static void bridge(struct leg_rtp *l, int64_t gap)
     fill(l, gap);
 }
 
-static void hear_frame(struct leg_rtp *l, const struct frame *f)
+/* The audio of one packet, in order, that arrived at `at_ns`. */
+static void hear_codes(struct leg_rtp *l, struct slice codes, int64_t stamp, int64_t at_ns)
 {
     int16_t pcm[FRAME_DATA_BYTES];
+    bool concealed;
 
     if (l->stamp_known)
-        bridge(l, f->sample - l->next_stamp);
+        bridge(l, stamp - l->next_stamp);
     if (l->payload_type == RTP_PT_PCMA)
-        g711_alaw_decode(pcm, f->data, f->len);
+        g711_alaw_decode(pcm, codes.at, codes.len);
     else
-        g711_mulaw_decode(pcm, f->data, f->len);
-    plc_good(&l->plc, pcm, f->len);
-    hear(l, pcm, f->len, f->at_ns);
-    l->next_stamp = f->sample + f->len;
+        g711_mulaw_decode(pcm, codes.at, codes.len);
+    concealed = l->plc != NULL;
+    if (concealed) { /* its first samples are blended with what was made up */
+        plc_good(l->plc, pcm, codes.len);
+        end_concealing(l);
+    }
+    hear(l, pcm, concealed ? NULL : codes.at, codes.len, at_ns);
+    l->next_stamp = stamp + (int64_t)codes.len;
     l->stamp_known = true;
     l->lost = false;
 }
@@ -261,7 +302,8 @@ static void take_out(struct leg_rtp *l, struct reorder_out out)
         l->lost = true;
         metrics_add(METRIC_RTP_LOST, (uint64_t)out.count);
     } else if (out.ref != FRAME_NONE) {
-        hear_frame(l, frame_at(pool_of(l), out.ref));
+        const struct frame *f = frame_at(pool_of(l), out.ref);
+        hear_codes(l, slice_of(f->data, f->len), f->sample, f->at_ns);
         actor_frame_let_go(&l->actor, &out.ref);
     }
 }
@@ -277,17 +319,19 @@ static void listen_on(struct leg_rtp *l)
 }
 
 /* A peer that suppresses silence just stops sending. Whoever waits for the end of the caller's
- * sentence must hear silence then, not nothing. */
+ * sentence must hear silence then, not nothing. It is made of time that has gone by: made ahead, it
+ * would push back all that the caller says later. */
 static void keep_hearing(struct leg_rtp *l)
 {
     static const int16_t silence[20 * SAMPLES_PER_MS];
     int64_t before = l->leg.heard_samples;
-    int64_t due = (now_of(l) - l->leg.start_ns) * RATE_HZ / NS_PER_S;
+    int64_t begin_ns = now_of(l) - MS(20);
+    int64_t due = (begin_ns - l->leg.start_ns) * RATE_HZ / NS_PER_S;
 
     if (!l->stamp_known || l->window.count || before > due ||
         now_of(l) - l->last_heard_ns < QUIET_NS)
         return;
-    leg_hear(&l->leg, silence, ARRAY_LEN(silence), now_of(l));
+    leg_hear(&l->leg, silence, NULL, ARRAY_LEN(silence), begin_ns);
     l->made_up += l->leg.heard_samples - before;
 }
 
@@ -299,7 +343,7 @@ static void listen_afresh(struct leg_rtp *l)
         take_out(l, out);
         out = reorder_drain(&l->window);
     }
-    plc_reset(&l->plc);
+    end_concealing(l);
     (void)dtmf_receive_reset(&l->keys);
     l->stamp_known = false;
     l->lost = false;
@@ -333,10 +377,15 @@ static void take_event(struct leg_rtp *l, const struct rtp_packet *p)
         leg_key(&l->leg, digit);
 }
 
+static bool has_audio(const struct leg_rtp *l, const struct rtp_packet *p)
+{
+    return p->pt == l->payload_type && p->payload.len > 0;
+}
+
 /* A held frame with the packet's audio; FRAME_NONE where it has none or there is no frame. */
 static frame_ref audio_frame(struct leg_rtp *l, const struct rtp_packet *p, int64_t timestamp)
 {
-    if (p->pt != l->payload_type || p->payload.len == 0)
+    if (!has_audio(l, p))
         return FRAME_NONE;
     frame_ref fresh = frame_get(pool_of(l));
     if (fresh == FRAME_NONE)
@@ -351,10 +400,21 @@ static frame_ref audio_frame(struct leg_rtp *l, const struct rtp_packet *p, int6
     return held;
 }
 
+/* Out of order, or behind one that was: it waits in the window. */
+static void put_into_window(struct leg_rtp *l, const struct rtp_packet *p,
+                            struct rtp_arrival arrival)
+{
+    frame_ref ref = audio_frame(l, p, arrival.timestamp);
+
+    if (reorder_put(&l->window, arrival.seq, ref, now_of(l))) {
+        metrics_add(METRIC_RTP_LATE, 1);
+        actor_frame_let_go(&l->actor, &ref);
+    }
+    listen_on(l);
+}
+
 static void take_packet(struct leg_rtp *l, const struct rtp_packet *p, struct rtp_arrival arrival)
 {
-    frame_ref ref;
-
     l->last_rtp_ns = now_of(l);
     if (arrival.verdict == RTP_RESYNC)
         listen_afresh(l);
@@ -362,12 +422,10 @@ static void take_packet(struct leg_rtp *l, const struct rtp_packet *p, struct rt
         take_event(l, p);
     else
         (void)dtmf_receive_audio(&l->keys, p->timestamp);
-    ref = audio_frame(l, p, arrival.timestamp);
-    if (reorder_put(&l->window, arrival.seq, ref, now_of(l))) {
-        metrics_add(METRIC_RTP_LATE, 1);
-        actor_frame_let_go(&l->actor, &ref);
-    }
-    listen_on(l);
+    if (!reorder_pass(&l->window, arrival.seq))
+        put_into_window(l, p, arrival);
+    else if (has_audio(l, p))
+        hear_codes(l, p->payload, arrival.timestamp, now_of(l));
 }
 
 static void on_rtp(struct leg_rtp *l, struct slice datagram, const struct rtp_address *from)
@@ -474,7 +532,6 @@ static void init_media(struct leg_rtp *l)
     rtp_source_init(&l->source, RTP_LOCK_PEER, &announced);
     rtp_receive_init(&l->in, RATE_HZ);
     reorder_init(&l->window, WINDOW_PACKETS, WINDOW_NS);
-    plc_init(&l->plc, RATE_HZ);
     dtmf_receive_init(&l->keys, RATE_HZ);
     l->round_trip_us = -1;
 }
@@ -506,11 +563,14 @@ static void start(struct leg_rtp *l, const struct msg *m)
 
 static void go_live(struct leg_rtp *l, const struct msg *m)
 {
+    struct leg_format format = {.rate_hz = RATE_HZ,
+                                .law = l->payload_type == RTP_PT_PCMA ? RECENT_ALAW : RECENT_MULAW,
+                                .continuous = true};
     struct address local = l->leg.local;
     char here[ADDRESS_TEXT_BYTES], there[ADDRESS_TEXT_BYTES];
 
     leg_enter(l, LIVE);
-    leg_init(&l->leg, &l->actor, &sending, RATE_HZ, 0, false, true);
+    leg_init(&l->leg, &l->actor, &sending, &format);
     log_info("leg_rtp", about_of(l), "RTP from %s to %s, %s", address_text(&local, here),
              address_text(&l->peer, there), l->payload_type == RTP_PT_PCMA ? "PCMA" : "PCMU");
     leg_handle(&l->leg, m);
@@ -550,7 +610,7 @@ static void log_verdict(const struct leg_rtp *l)
              ", refused %" PRIu64 ", concealed %" PRIu64 " ms, jitter %u ms, out %" PRIu64
              ", round trip %" PRId64 " us",
              l->in.packets, l->window.gaps, l->window.late, l->in.duplicates, l->refused,
-             l->plc.concealed / SAMPLES_PER_MS, rtp_receive_jitter(&l->in) / SAMPLES_PER_MS,
+             l->concealed / SAMPLES_PER_MS, rtp_receive_jitter(&l->in) / SAMPLES_PER_MS,
              l->out.packets, l->round_trip_us);
 }
 
@@ -558,6 +618,7 @@ static void stop(struct leg_rtp *l)
 {
     struct reorder_out out = reorder_drain(&l->window);
 
+    end_concealing(l);
     if (l->state == LIVE) {
         send_report(l, true);
         log_verdict(l);
@@ -572,20 +633,26 @@ static void stop(struct leg_rtp *l)
     actor_end(&l->actor);
 }
 
-static void on_slot(struct leg_rtp *l, const struct msg *m)
+static void on_slot(struct leg_rtp *l)
 {
-    listen_on(l);
-    (void)dtmf_receive_tick(&l->keys, now_of(l));
+    if (l->window.count)
+        listen_on(l);
+    if (l->keys.active)
+        (void)dtmf_receive_tick(&l->keys, now_of(l));
     keep_hearing(l);
-    leg_handle(&l->leg, m);
+    leg_slot(&l->leg);
 }
 
 static void leg_rtp_handle(struct actor *a, const struct msg *m)
 {
     struct leg_rtp *l = container_of(a, struct leg_rtp, actor);
 
+    if (m->type == MSG_PACKET) {
+        on_packet(l, msg_body(m, io_msg));
+        return;
+    }
     if (m->type == MSG_SLOT && l->state == LIVE) {
-        on_slot(l, m);
+        on_slot(l);
         return;
     }
     if (m->type == LEG_PEERS && l->state == BOUND && a->life == ACTOR_RUNNING) {
@@ -600,9 +667,6 @@ static void leg_rtp_handle(struct actor *a, const struct msg *m)
         break;
     case MSG_STOP:
         stop(l);
-        break;
-    case MSG_PACKET:
-        on_packet(l, msg_body(m, io_msg));
         break;
     case MSG_CLOSED:
         l->socket = IO_NONE;
@@ -624,5 +688,6 @@ static const char *leg_rtp_state(const struct actor *a)
 extern const struct actor_type leg_rtp_type;
 const struct actor_type leg_rtp_type = {.name = "leg_rtp",
                                         .size_bytes = sizeof(struct leg_rtp),
+                                        .hot_bytes = offsetof(struct leg_rtp, leg.playout.last),
                                         .handle = leg_rtp_handle,
                                         .state = leg_rtp_state};

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "actors/call/leg.h"
+#include "actors/call/turn.h"
 #include "actors/text.h"
 #include "base/metrics.h"
 #include "carrier/carrier.h"
@@ -22,6 +23,7 @@
 #define PING_TAG      2u
 #define MESSAGE_BYTES 8192 /* largest message taken; beyond it 1009 */
 #define AUDIO_BYTES   4096
+#define OUT_BYTES     2048 /* of a message that we send: 20 ms of 16 kHz as base64 are 1 KB */
 #define PING_NS       SECONDS(20)
 #define PINGS_LOST    2
 
@@ -32,21 +34,23 @@ static const char *const state_names[] = {
     [LIVE] = "live",       [CLOSING] = "closing",
 };
 
+/* What each message touches comes first, up to the cold part of the leg's playout. */
 struct leg_websocket {
     struct actor actor;
-    struct leg leg;
     enum state state;
     struct stream stream;
-    uint32_t agent; /* 0: not known yet */
-    char name[AGENT_NAME_BYTES];
-    struct carrier carrier;
-    struct carrier_start who;
-    struct actor_timer deadline;
-    uint32_t pings; /* without a pong */
-    bool closed;    /* our close frame is out: nothing may follow it */
+    uint32_t agent;   /* 0: not known yet */
+    bool token_given; /* at the door, and it was good */
+    bool closed;      /* our close frame is out: nothing may follow it */
+    uint32_t pings;   /* without a pong */
     uint64_t messages;
     struct ws ws;
-    uint8_t buffer[MESSAGE_BYTES];
+    struct carrier carrier;
+    struct leg leg;
+    enum carrier_path path;
+    char name[AGENT_NAME_BYTES];
+    struct carrier_start who;
+    struct actor_timer deadline;
 };
 
 static struct leg_websocket *of_leg(struct leg *leg)
@@ -71,27 +75,35 @@ static void send_ref(struct leg_websocket *l, frame_ref take)
         actor_stop_self(&l->actor, REASON(ENOBUFS, "the peer does not read its socket"));
 }
 
-static void send_frame(struct leg_websocket *l, enum ws_opcode op, struct slice payload)
+/* A control frame. */
+static void send_control(struct leg_websocket *l, enum ws_opcode op, struct slice payload)
 {
-    struct frame_pool *pool = shard_pool(l->actor.shard);
-    frame_ref ref = frame_get(pool);
+    uint8_t bytes[WS_CONTROL_MAX + WS_FRAME_HEAD_MAX];
+    struct builder b = builder_of(bytes, sizeof(bytes));
 
-    if (ref == FRAME_NONE)
-        return;
-    struct frame *f = frame_at(pool, ref);
-    struct builder b = builder_of(f->data, FRAME_DATA_BYTES);
     ws_encode(&b, WS_SERVER, op, payload, 0);
-    f->len = (uint32_t)b.len;
-    if (call_check(&l->actor, !b.bad))
+    frame_ref ref = frame_chain(shard_pool(l->actor.shard), builder_slice(&b));
+    if (ref != FRAME_NONE)
         send_ref(l, ref);
-    else
-        frame_put(pool, &ref);
 }
 
-static void send_message(struct leg_websocket *l, const struct builder *b)
+/* Room for a message, with what stands before it on the wire. */
+static struct builder message_in(uint8_t *bytes, size_t size)
 {
-    if (call_check(&l->actor, !b->bad))
-        send_frame(l, l->carrier.ops->binary ? WS_OP_BINARY : WS_OP_TEXT, builder_slice(b));
+    return builder_of(bytes + WS_FRAME_HEAD_MAX, size - WS_FRAME_HEAD_MAX);
+}
+
+/* `b` is of message_in(). */
+static void send_message(struct leg_websocket *l, const struct builder *b, bool binary)
+{
+    frame_ref ref;
+
+    if (!call_check(&l->actor, !b->bad))
+        return;
+    struct slice frame = ws_seal(b->at, b->len, WS_SERVER, binary ? WS_OP_BINARY : WS_OP_TEXT, 0);
+    ref = frame_chain(shard_pool(l->actor.shard), frame);
+    if (ref != FRAME_NONE)
+        send_ref(l, ref);
 }
 
 static void encode(const struct leg_websocket *l, uint8_t *code, const int16_t *pcm, size_t n)
@@ -117,36 +129,74 @@ static size_t sample_bytes(const struct leg_websocket *l)
 static void send_packet(struct leg *leg, const int16_t *pcm, const struct playout_packet *packet)
 {
     struct leg_websocket *l = of_leg(leg);
-    uint8_t code[LEG_PACKET_SAMPLES_MAX * 2], message[FRAME_DATA_BYTES];
-    struct builder b = builder_of(message, sizeof(message));
+    uint8_t code[LEG_PACKET_SAMPLES_MAX * 2], message[OUT_BYTES];
+    struct builder b = message_in(message, sizeof(message));
 
     metrics_add(METRIC_WS_MESSAGES_OUT, 1);
     metrics_add(METRIC_WS_BYTES_OUT, packet->samples * sample_bytes(l));
     encode(l, code, pcm, packet->samples);
+    l->carrier.out_sequence++;
+    l->carrier.out_timestamp_ms = (uint64_t)packet->clock * 1000 / leg->rate_hz;
     l->carrier.ops->media(&l->carrier, slice_of(code, packet->samples * sample_bytes(l)), &b);
-    send_message(l, &b);
+    send_message(l, &b, l->carrier.ops->binary || l->carrier.binary_audio);
 }
 
 static void send_mark(struct leg *leg, uint32_t mark)
 {
     struct leg_websocket *l = of_leg(leg);
-    uint8_t message[FRAME_DATA_BYTES];
-    struct builder b = builder_of(message, sizeof(message));
+    uint8_t message[OUT_BYTES];
+    struct builder b = message_in(message, sizeof(message));
     char name[16];
 
     snprintf(name, sizeof(name), "m%u", mark);
     l->carrier.ops->mark(&l->carrier, name, &b);
-    send_message(l, &b);
+    send_message(l, &b, l->carrier.ops->binary);
 }
 
 static void send_clear(struct leg *leg)
 {
     struct leg_websocket *l = of_leg(leg);
-    uint8_t message[FRAME_DATA_BYTES];
-    struct builder b = builder_of(message, sizeof(message));
+    uint8_t message[OUT_BYTES];
+    struct builder b = message_in(message, sizeof(message));
 
     l->carrier.ops->clear(&l->carrier, &b);
-    send_message(l, &b);
+    send_message(l, &b, l->carrier.ops->binary);
+}
+
+static void send_ready(struct leg_websocket *l)
+{
+    uint8_t message[OUT_BYTES];
+    struct builder b = message_in(message, sizeof(message));
+
+    if (!l->carrier.ops->ready)
+        return;
+    l->carrier.ops->ready(&l->carrier, l->leg.peers.call_id, &b);
+    send_message(l, &b, l->carrier.ops->binary);
+}
+
+/* News of the call, for the page that shows it. */
+static void send_news(struct leg_websocket *l, const struct msg *m)
+{
+    const struct leg_tell_msg *body = msg_body(m, leg_tell_msg);
+    struct carrier_news news = {.kind = body->kind,
+                                .turn = body->turn,
+                                .state = turn_state_name(body->state),
+                                .user = body->user,
+                                .final = body->final,
+                                .cut = body->cut,
+                                .keys = body->keys,
+                                .barge_in = body->barge_in,
+                                .wall_ms = body->wall_ms,
+                                .text = text_of(&l->actor, m)};
+    struct builder room = text_builder(&l->actor);
+    struct builder b = message_in(room.at, room.size);
+
+    if (l->state != LIVE || !l->carrier.ops->tell)
+        return;
+    memcpy(news.instants_ms, body->instants_ms, sizeof(news.instants_ms));
+    l->carrier.ops->tell(&l->carrier, &news, &b);
+    if (b.len)
+        send_message(l, &b, l->carrier.ops->binary);
 }
 
 static const struct leg_ops sending = {.send = send_packet, .mark = send_mark, .clear = send_clear};
@@ -183,6 +233,8 @@ static void arrived(struct leg_websocket *l)
     jsonw_put_cstr(&w, "stream_id", l->who.stream_id);
     jsonw_put_cstr(&w, "carrier_call_id", l->who.call_id);
     jsonw_put_cstr(&w, "account", l->who.account);
+    jsonw_put_cstr(&w, "from", l->who.from);
+    jsonw_put_cstr(&w, "to", l->who.to);
     jsonw_end(&w);
     snprintf(body.protocol, sizeof(body.protocol), "%s", l->carrier.ops->name);
     actor_send_body(&l->actor, l->actor.parent->id, LEG_ARRIVED, IF_FULL_STOP,
@@ -217,7 +269,7 @@ static void on_admitted(struct leg_websocket *l, const struct admitted_msg *m)
 static void on_start(struct leg_websocket *l, const struct carrier_event *ev)
 {
     l->who = ev->start;
-    if (l->agent)
+    if (l->agent && (l->token_given || !l->carrier.ops->token_always))
         arrived(l);
     else
         ask_admission(l);
@@ -244,7 +296,8 @@ static void on_media(struct leg_websocket *l, struct slice audio)
         memcpy(pcm, audio.at, n * sizeof(int16_t));
         break;
     }
-    leg_hear(&l->leg, pcm, n, shard_now(l->actor.shard));
+    leg_hear(&l->leg, pcm, l->who.encoding == CARRIER_L16 ? NULL : audio.at, n,
+             shard_now(l->actor.shard));
 }
 
 static void on_mark(struct leg_websocket *l, const char *name)
@@ -292,7 +345,7 @@ static bool know_dialect(struct leg_websocket *l, bool text, struct slice messag
 
     if (l->carrier.ops)
         return true;
-    switch (carrier_find(text, message, &ops)) {
+    switch (carrier_find_at(l->path, text, message, &ops)) {
     case CARRIER_YES:
         carrier_init(&l->carrier, ops);
         return true;
@@ -328,7 +381,7 @@ static void on_ws(struct leg_websocket *l, const struct ws_event *ev)
         on_message(l, ev->kind == WS_TEXT, ev->data);
         break;
     case WS_PING:
-        send_frame(l, WS_OP_PONG, ev->data);
+        send_control(l, WS_OP_PONG, ev->data);
         break;
     case WS_PONG:
         l->pings = 0;
@@ -350,10 +403,20 @@ static void on_bytes(struct leg_websocket *l, struct slice in)
 {
     struct ws_event ev;
 
+    /* Only what spans reads needs memory. */
+    if (!l->ws.buffer && ws_wants_buffer(&l->ws, in)) {
+        l->ws.buffer = actor_memory(&l->actor, MESSAGE_BYTES);
+        if (!l->ws.buffer) {
+            actor_stop_self(&l->actor, REASON(ENOMEM, "no memory for a message"));
+            return;
+        }
+    }
     do {
         ws_decode(&l->ws, &in, &ev);
         on_ws(l, &ev);
     } while (ev.kind != WS_MORE && l->actor.life == ACTOR_RUNNING);
+    if (l->ws.buffer && !ws_gathers(&l->ws))
+        actor_memory_back(&l->actor, &l->ws.buffer);
 }
 
 /* All that has come and can be read. */
@@ -379,7 +442,7 @@ static void ping(struct leg_websocket *l)
         actor_stop_self(&l->actor, REASON(ETIMEDOUT, "the caller's socket is dead"));
         return;
     }
-    send_frame(l, WS_OP_PING, SLICE_NONE);
+    send_control(l, WS_OP_PING, SLICE_NONE);
     actor_timer_set(&l->actor, &l->deadline, PING_TAG, shard_now(l->actor.shard) + PING_NS);
 }
 
@@ -390,8 +453,10 @@ static void start(struct leg_websocket *l, const struct msg *m)
     const struct leg_websocket_start_msg *args = msg_body(m, leg_websocket_start_msg);
 
     l->agent = args->agent;
+    l->token_given = args->token_given;
+    l->path = args->path;
     memcpy(l->name, args->name, sizeof(l->name));
-    ws_init(&l->ws, WS_SERVER, WS_TAKES_BOTH, l->buffer, sizeof(l->buffer));
+    ws_init(&l->ws, WS_SERVER, WS_TAKES_BOTH, NULL, MESSAGE_BYTES);
     actor_timer_set(&l->actor, &l->deadline, UNKNOWN_TAG,
                     shard_now(l->actor.shard) + PEER_UNKNOWN_NS);
 }
@@ -407,12 +472,19 @@ static void take_socket(struct leg_websocket *l, const struct msg *m)
 
 static void go_live(struct leg_websocket *l, const struct msg *m)
 {
+    static const enum recent_law laws[] = {
+        [CARRIER_MULAW8] = RECENT_MULAW, [CARRIER_ALAW8] = RECENT_ALAW, [CARRIER_L16] = RECENT_PCM};
     const struct carrier_ops *ops = l->carrier.ops;
+    struct leg_format format = {.rate_hz = l->who.rate_hz,
+                                .law = laws[l->who.encoding],
+                                .lead_ms = ops->lead_ms,
+                                .marks = ops->mark != NULL};
 
     leg_enter(l, LIVE);
-    leg_init(&l->leg, &l->actor, ops->mark ? &sending : &sending_unmarked, l->who.rate_hz,
-             ops->lead_ms, ops->mark != NULL, false);
+    leg_init(&l->leg, &l->actor, ops->mark ? &sending : &sending_unmarked, &format);
+    l->leg.watched = ops->tell != NULL;
     leg_handle(&l->leg, m);
+    send_ready(l);
     actor_timer_set(&l->actor, &l->deadline, PING_TAG, shard_now(l->actor.shard) + PING_NS);
 }
 
@@ -431,6 +503,7 @@ static void stop(struct leg_websocket *l)
                                                  : WS_CLOSE_NORMAL,
                    l->actor.reason.what);
     leg_fini(&l->leg);
+    actor_memory_back(&l->actor, &l->ws.buffer);
     l->state = CLOSING;
     actor_timer_cancel(&l->actor, &l->deadline);
     stream_close(&l->stream, &l->actor, true);
@@ -482,6 +555,9 @@ static void leg_websocket_handle(struct actor *a, const struct msg *m)
     case MSG_TIMER:
         on_timer(l, msg_body(m, timer_msg)->tag);
         break;
+    case LEG_TELL:
+        send_news(l, m);
+        break;
     case ADMITTED:
         on_admitted(l, msg_body(m, admitted_msg));
         break;
@@ -495,7 +571,11 @@ static const char *leg_websocket_state(const struct actor *a)
     return state_names[container_of(a, struct leg_websocket, actor)->state];
 }
 
+_Static_assert(sizeof(struct leg_websocket) <= PEER_UNKNOWN_BYTES_MAX / 2, "a door is beside it");
+
 const struct actor_type leg_websocket_type = {.name = "leg_websocket",
                                               .size_bytes = sizeof(struct leg_websocket),
+                                              .hot_bytes =
+                                                  offsetof(struct leg_websocket, leg.playout.last),
                                               .handle = leg_websocket_handle,
                                               .state = leg_websocket_state};

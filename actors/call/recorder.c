@@ -1,8 +1,8 @@
 /* Records a call as it happens: caller and agent are laid onto one timeline, the leg's sample
- * clock, in a short window; what has left the window is final and goes into the recording's
- * crash-safe slot, and from there to the file in large writes. Child of the call.
+ * clock, in the window of the recording's crash-safe slot; what has left the window is final, and
+ * goes to the file in large writes. Child of the call.
  *
- *   AUDIO, AUDIO_OUT ─▶ window (mixed or side by side, 400 ms) ─▶ slot (survives kill -9) ─▶ WAV
+ *   AUDIO, AUDIO_OUT ─▶ slot: window ─▶ ring (mixed or side by side) ─▶ WAV
  *
  * The window is what lets an interruption take back audio that was sent and never heard. */
 #include <errno.h>
@@ -12,30 +12,22 @@
 #include "actors/call/recording_format.h"
 #include "actors/messages.h"
 #include "base/metrics.h"
-#include "media/mixer.h"
 #include "media/resample.h"
 #include "media/wav.h"
 #include "store/blob_file.h"
 #include "store/recording.h"
 
 #define FLUSH_TAG    1u
-#define WINDOW_MS    400
 #define LATENESS_MS  240 /* audio older than this is final: the leg's lead and jitter are less */
 #define FLUSH_NS     MS(20)
-#define RATE_MAX_HZ  16000
-#define WINDOW_MAX   (RATE_MAX_HZ * WINDOW_MS / 1000)
 #define PART_SAMPLES 320
-
-enum side { CALLER, AGENT };
 
 struct recorder {
     struct actor actor;
     struct recorder_format format;
     struct resample resample[2];
     uint32_t rate_in_hz[2];
-    int64_t first; /* timeline number of the oldest sample in the window, at the file's rate */
     int64_t begun_ns;
-    int16_t window[2][WINDOW_MAX]; /* rings, by sample % WINDOW_MAX; silence where nobody spoke */
     io_id file;
     bool open;       /* the file is: writes may go out */
     bool writing;    /* one is out */
@@ -56,45 +48,14 @@ static struct recording_shard *slots(struct recorder *r)
 
 /* ---- the window ---- */
 
-static void lay(struct recorder *r, enum side side, int64_t sample, const int16_t *pcm, size_t n)
+/* Everything before `until` is final: it leaves the window. */
+static void settle(struct recorder *r, int64_t until)
 {
-    for (size_t i = 0; i < n; i++, sample++)
-        if (sample >= r->first && sample < r->first + WINDOW_MAX)
-            r->window[side][sample % WINDOW_MAX] = pcm[i];
-}
-
-static void append(struct recorder *r, const int16_t *pcm, size_t samples)
-{
-    int err = recording_append(slots(r), r->handle, slice_of(pcm, samples * sizeof(int16_t)));
+    int err = recording_settle(slots(r), r->handle, until);
 
     if (err && !r->err) {
         r->err = -err;
         log_error("recorder", NULL, "%s has a hole: the disk is slower than the sound", r->path);
-    }
-}
-
-/* Everything before `until` is final: it leaves the window. */
-static void settle(struct recorder *r, int64_t until)
-{
-    int16_t a[PART_SAMPLES], b[PART_SAMPLES], both[2 * PART_SAMPLES];
-
-    while (r->first < until) {
-        size_t n = until - r->first < PART_SAMPLES ? (size_t)(until - r->first) : PART_SAMPLES;
-        for (size_t i = 0; i < n; i++) {
-            size_t at = (size_t)((r->first + (int64_t)i) % WINDOW_MAX);
-            a[i] = r->window[CALLER][at];
-            b[i] = r->window[AGENT][at];
-            r->window[CALLER][at] = 0;
-            r->window[AGENT][at] = 0;
-        }
-        r->first += (int64_t)n;
-        if (r->format.channels == 2) {
-            mixer_interleave(both, a, b, n);
-            append(r, both, 2 * n);
-        } else {
-            mixer_add(both, a, b, n);
-            append(r, both, n);
-        }
     }
 }
 
@@ -103,7 +64,7 @@ static int64_t timeline_now(const struct recorder *r)
     return (shard_now(r->actor.shard) - r->begun_ns) * r->format.rate_hz / NS_PER_S;
 }
 
-static void on_audio(struct recorder *r, enum side side, const struct msg *m)
+static void on_audio(struct recorder *r, enum recording_side side, const struct msg *m)
 {
     struct frame *f = frame_at(shard_pool(r->actor.shard), m->frame);
     const int16_t *pcm = frame_pcm(f);
@@ -116,21 +77,20 @@ static void on_audio(struct recorder *r, enum side side, const struct msg *m)
     while (left) {
         size_t part = left < PART_SAMPLES ? left : PART_SAMPLES;
         size_t made = resample_run(&r->resample[side], out, pcm, part);
-        lay(r, side, at, out, made);
+        recording_lay(slots(r), r->handle, side, at, out, made);
         at += (int64_t)made;
         pcm += part;
         left -= part;
     }
+    /* What the caller has said has happened; what the agent sent is heard when its time comes. */
+    recording_reach(slots(r), r->handle, side == RECORDING_CALLER ? at : timeline_now(r));
 }
 
 static void on_cut(struct recorder *r, int64_t sample)
 {
-    int64_t from = sample * r->format.rate_hz / r->rate_in_hz[AGENT];
-
-    if (from < r->first)
-        from = r->first;
-    for (int64_t at = from; at < r->first + WINDOW_MAX; at++)
-        r->window[AGENT][at % WINDOW_MAX] = 0;
+    if (r->begun)
+        recording_cut(slots(r), r->handle, RECORDING_AGENT,
+                      sample * r->format.rate_hz / r->rate_in_hz[RECORDING_AGENT]);
 }
 
 /* ---- the file ---- */
@@ -223,7 +183,10 @@ static void on_opened(struct recorder *r, const struct io_msg *m)
 
 static void on_timer(struct recorder *r)
 {
-    settle(r, timeline_now(r) - r->format.rate_hz * LATENESS_MS / 1000);
+    int64_t now = timeline_now(r);
+
+    recording_reach(slots(r), r->handle, now);
+    settle(r, now - r->format.rate_hz * LATENESS_MS / 1000);
     write_next(r);
     actor_timer_set(&r->actor, &r->timer, FLUSH_TAG, shard_now(r->actor.shard) + FLUSH_NS);
 }
@@ -256,12 +219,12 @@ static void start(struct recorder *r, const struct msg *m)
     int err;
 
     r->format = recorder_format_of(world_of(&r->actor), args->leg_rate_hz);
-    r->rate_in_hz[CALLER] = args->in_rate_hz;
-    r->rate_in_hz[AGENT] = args->leg_rate_hz;
+    r->rate_in_hz[RECORDING_CALLER] = args->in_rate_hz;
+    r->rate_in_hz[RECORDING_AGENT] = args->leg_rate_hz;
     r->begun_ns = shard_now(r->actor.shard);
-    err = resample_init(&r->resample[CALLER], args->in_rate_hz, r->format.rate_hz);
+    err = resample_init(&r->resample[RECORDING_CALLER], args->in_rate_hz, r->format.rate_hz);
     if (err == 0)
-        err = resample_init(&r->resample[AGENT], args->leg_rate_hz, r->format.rate_hz);
+        err = resample_init(&r->resample[RECORDING_AGENT], args->leg_rate_hz, r->format.rate_hz);
     if (err == 0)
         err = open_slot(r, args->call_id);
     if (err) {
@@ -274,12 +237,12 @@ static void start(struct recorder *r, const struct msg *m)
 
 static void stop(struct recorder *r)
 {
-    int64_t now = timeline_now(r);
-
     r->ending = true;
     actor_timer_cancel(&r->actor, &r->timer);
-    if (r->begun)
-        settle(r, now < r->first + WINDOW_MAX ? now : r->first + WINDOW_MAX);
+    if (r->begun) {
+        recording_reach(slots(r), r->handle, timeline_now(r));
+        settle(r, recording_reached(slots(r), r->handle));
+    }
     if (!r->begun || (r->err && !r->writing) || r->file == IO_NONE)
         end(r);
     else
@@ -307,10 +270,10 @@ static void recorder_handle(struct actor *a, const struct msg *m)
         on_written(r, msg_body(m, io_msg));
         break;
     case AUDIO:
-        on_audio(r, CALLER, m);
+        on_audio(r, RECORDING_CALLER, m);
         break;
     case AUDIO_OUT:
-        on_audio(r, AGENT, m);
+        on_audio(r, RECORDING_AGENT, m);
         break;
     case AUDIO_CUT:
         on_cut(r, msg_body(m, audio_msg)->sample);

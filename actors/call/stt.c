@@ -1,6 +1,6 @@
-/* Recognises what the caller says: holds the last moment of audio, so that a word's beginning is
- * not lost to the VAD's hesitation, feeds the provider while an utterance lasts, and reports words.
- * Child of the call. */
+/* Recognises what the caller says: asks the leg for audio when an utterance begins, which brings
+ * the last moment before as well, so that a word's beginning is not lost to the VAD's hesitation;
+ * feeds the provider while it lasts, and reports words. Child of the call. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,16 +8,12 @@
 #include "actors/call/engine.h"
 #include "actors/text.h"
 
-#define PRE_ROLL_FRAMES 18 /* 360 ms: the VAD's start is that late at worst in noise */
-
 struct stt {
     struct actor actor;
-    struct actor_id call;
-    struct engine engine;
+    struct actor_id call, leg;
     uint32_t epoch;
     bool listening;
-    frame_ref held[PRE_ROLL_FRAMES]; /* ring, oldest at `next` */
-    uint32_t next;
+    struct engine engine;
 };
 
 static uint32_t count_words(struct slice text)
@@ -64,11 +60,13 @@ static void feed(struct stt *stt, frame_ref ref)
     engine_command(&stt->engine, INPUT_AUDIO, stt->epoch, slice_of(f->data, f->len));
 }
 
-static void hold(struct stt *stt, frame_ref ref)
+static void set_listening(struct stt *stt, bool on)
 {
-    actor_frame_let_go(&stt->actor, &stt->held[stt->next]);
-    stt->held[stt->next] = actor_frame_hold(&stt->actor, ref);
-    stt->next = (stt->next + 1) % PRE_ROLL_FRAMES;
+    struct leg_listen_msg body = {.on = on};
+
+    stt->listening = on;
+    actor_send_body(&stt->actor, stt->leg, LEG_LISTEN, IF_FULL_STOP, FRAME_NONE, &body,
+                    sizeof(body));
 }
 
 static void begin_listening(struct stt *stt, uint32_t epoch)
@@ -76,21 +74,12 @@ static void begin_listening(struct stt *stt, uint32_t epoch)
     struct provider_input input = {.kind = INPUT_SPEECH, .epoch = epoch, .flag = 1};
 
     stt->epoch = epoch;
-    stt->listening = true;
     engine_input(&stt->engine, &input);
-    for (uint32_t i = 0; i < PRE_ROLL_FRAMES; i++) {
-        frame_ref *ref = &stt->held[(stt->next + i) % PRE_ROLL_FRAMES];
-        if (*ref == FRAME_NONE)
-            continue;
-        feed(stt, *ref);
-        actor_frame_let_go(&stt->actor, ref);
-    }
+    set_listening(stt, true);
 }
 
 static void stop(struct stt *stt)
 {
-    for (uint32_t i = 0; i < PRE_ROLL_FRAMES; i++)
-        actor_frame_let_go(&stt->actor, &stt->held[i]);
     engine_stop(&stt->engine);
     actor_end(&stt->actor);
 }
@@ -100,6 +89,7 @@ static void start(struct stt *stt, const struct msg *m)
     uint32_t agent = msg_body(m, engine_start_msg)->agent;
 
     stt->call = m->from;
+    stt->leg = msg_body(m, engine_start_msg)->leg;
     int err = engine_start(&stt->engine, &stt->actor, agent, PROVIDER_STT, on_event);
     if (err)
         actor_stop_self(&stt->actor, REASON(-err, "no speech lane session for the recogniser"));
@@ -121,18 +111,16 @@ static void stt_handle(struct actor *a, const struct msg *m)
     case AUDIO:
         if (stt->listening)
             feed(stt, m->frame);
-        else
-            hold(stt, m->frame);
         break;
     case STT_LISTEN:
         begin_listening(stt, msg_body(m, epoch_msg)->epoch);
         break;
     case STT_FINISH:
-        stt->listening = false;
+        set_listening(stt, false);
         engine_command(&stt->engine, INPUT_FINISH, msg_body(m, epoch_msg)->epoch, SLICE_NONE);
         break;
     case STT_FORGET:
-        stt->listening = false;
+        set_listening(stt, false);
         engine_cancel(&stt->engine, msg_body(m, epoch_msg)->epoch);
         break;
     default:

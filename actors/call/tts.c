@@ -39,10 +39,10 @@ struct tts {
     uint32_t count;
     uint32_t asked;
     uint32_t room_ms;
-    uint32_t heard_epoch;     /* TTS_FIRST was sent for it */
-    frame_ref filling;        /* a frame not yet full */
-    frame_ref held[HELD_MAX]; /* ring: full ones that wait for the leg's room, all of one clause */
-    uint32_t held_first;
+    uint32_t heard_epoch; /* TTS_FIRST was sent for it */
+    frame_ref filling;    /* a frame not yet full */
+    frame_ref held_first; /* chain: full ones that wait for the leg's room, all of one clause */
+    frame_ref held_last;
     uint32_t held_count;
     bool paused; /* the engine's connection */
 };
@@ -73,19 +73,36 @@ static void too_much(struct tts *tts)
     actor_stop(tts->actor.shard, tts->actor.parent->id, REASON(ENOBUFS, "too much to say at once"));
 }
 
+static frame_ref take_held(struct tts *tts)
+{
+    frame_ref ref = tts->held_first;
+    struct frame *f = frame_at(shard_pool(tts->actor.shard), ref);
+
+    tts->held_first = f->next;
+    f->next = FRAME_NONE;
+    tts->held_count--;
+    return ref;
+}
+
+static void add_held(struct tts *tts, frame_ref ref)
+{
+    if (tts->held_count++ == 0)
+        tts->held_first = ref;
+    else
+        frame_at(shard_pool(tts->actor.shard), tts->held_last)->next = ref;
+    tts->held_last = ref;
+}
+
 /* What the leg has room for goes to it, in order. */
 static void release(struct tts *tts, const struct clause *c)
 {
     while (tts->held_count) {
-        frame_ref ref = tts->held[tts->held_first];
-        uint32_t ms = ms_of(tts, ref);
+        uint32_t ms = ms_of(tts, tts->held_first);
         if (tts->room_ms < ms)
             return;
         tts->room_ms -= ms;
-        tts->held_first = (tts->held_first + 1) % HELD_MAX;
-        tts->held_count--;
         tts->actor.ledger.frames--;
-        send_play(tts, PLAY, c, ref);
+        send_play(tts, PLAY, c, take_held(tts));
     }
 }
 
@@ -114,7 +131,7 @@ static void send_filling(struct tts *tts, const struct clause *c)
         too_much(tts);
         return;
     }
-    tts->held[(tts->held_first + tts->held_count++) % HELD_MAX] = tts->filling;
+    add_held(tts, tts->filling);
     tts->filling = FRAME_NONE;
     release(tts, c);
     flow(tts);
@@ -269,9 +286,8 @@ static void cancel(struct tts *tts, uint32_t epoch)
     tts->asked = 0;
     actor_frame_let_go(&tts->actor, &tts->filling);
     while (tts->held_count) {
-        actor_frame_let_go(&tts->actor, &tts->held[tts->held_first]);
-        tts->held_first = (tts->held_first + 1) % HELD_MAX;
-        tts->held_count--;
+        frame_ref ref = take_held(tts);
+        actor_frame_let_go(&tts->actor, &ref);
     }
     flow(tts);
     if (any)
@@ -289,7 +305,8 @@ static void start(struct tts *tts, const struct msg *m)
     tts->room_ms = ROOM_MIN_MS;
     int err = engine_start(&tts->engine, &tts->actor, args->agent, PROVIDER_TTS, on_event);
     if (err == 0)
-        err = resample_init(&tts->resample, tts->engine.ops->rate_hz, args->leg_rate_hz);
+        err = resample_init(&tts->resample, provider_rate_hz(tts->engine.ops, tts->engine.config),
+                            args->leg_rate_hz);
     if (err)
         actor_stop_self(&tts->actor, REASON(-err, "the synthesiser cannot start"));
 }

@@ -4,12 +4,22 @@
 #include "actors/platform/api_inner.h"
 #include "store/generation.h"
 
+#include <string.h>
+
 const struct http_route api_routes[] = {
-    {"GET", "/health", ROUTE_HEALTH},     {"GET", "/health/ready", ROUTE_READY},
-    {"GET", "/health/deep", ROUTE_DEEP},  {"GET", "/metrics", ROUTE_METRICS},
-    {"GET", "/actors", ROUTE_ACTORS},     {"POST", "/media-tokens", ROUTE_TOKENS},
-    {"POST", "/calls", ROUTE_CALL_PLACE}, {"DELETE", "/calls/{}", ROUTE_CALL_HANG_UP},
-    {"GET", "/call-logs/{}", ROUTE_LOG},  {"GET", "/call-logs", ROUTE_LOGS},
+    {"GET", "/health", ROUTE_HEALTH},
+    {"GET", "/health/ready", ROUTE_READY},
+    {"GET", "/health/deep", ROUTE_DEEP},
+    {"GET", "/metrics", ROUTE_METRICS},
+    {"GET", "/actors", ROUTE_ACTORS},
+    {"POST", "/media-tokens", ROUTE_TOKENS},
+    {"POST", "/calls", ROUTE_CALL_PLACE},
+    {"DELETE", "/calls/{}", ROUTE_CALL_HANG_UP},
+    {"GET", "/call-logs/{}", ROUTE_LOG},
+    {"GET", "/call-logs", ROUTE_LOGS},
+    {"GET", "/call-logs/{}/recording", ROUTE_RECORDING},
+    {"GET", "/talk/{}", ROUTE_TALK},
+    {"GET", "/console/{}", ROUTE_CONSOLE},
 };
 const size_t api_route_count = ARRAY_LEN(api_routes);
 
@@ -51,8 +61,26 @@ static void on_deadline(struct api *api, uint32_t cookie)
 
 /* ---- requests ---- */
 
+/* A page of somebody else's, open in a browser on this machine, reaches this port too; it may not
+ * read answers, but it must not have calls placed or tokens made either. */
+static bool is_foreign(struct api *api, const struct http_ask *ask)
+{
+    const char *public = api_world(api)->world->config->public_url;
+    const char *host = strstr(public, "://");
+
+    if (strcmp(ask->route->method, "GET") == 0)
+        return false;
+    return !http_ask_own(ask, slice_str(host ? host + 3 : ""));
+}
+
 static void dispatch(struct api *api, const struct http_ask *ask)
 {
+    if (is_foreign(api, ask)) {
+        metrics_add(METRIC_HTTP_FOREIGN, 1);
+        answer_fail(api, ask->id, 403, "foreign_origin", "a page of another site may not ask this",
+                    NULL);
+        return;
+    }
     switch ((enum route)ask->route->tag) {
     case ROUTE_HEALTH:
         on_health(api, ask);
@@ -83,6 +111,15 @@ static void dispatch(struct api *api, const struct http_ask *ask)
         break;
     case ROUTE_LOGS:
         on_logs(api, ask);
+        break;
+    case ROUTE_RECORDING:
+        on_recording(api, ask);
+        break;
+    case ROUTE_TALK:
+        on_talk_page(api, ask);
+        break;
+    case ROUTE_CONSOLE:
+        on_console(api, ask);
         break;
     }
 }
@@ -169,6 +206,12 @@ static void api_handle(struct actor *a, const struct msg *m)
         break;
     case CALL_HUNG_UP:
         on_hung_up(api, msg_body(m, call_placed_msg));
+        break;
+    case NET_STATUS:
+    case NET_CHUNK:
+    case NET_END:
+    case NET_FAILED:
+        on_net(api, m);
         break;
     default:
         break;

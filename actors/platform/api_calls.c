@@ -6,22 +6,37 @@
 
 #include "actors/platform/store_program.h"
 #include "actors/text.h"
+#include "store/generation.h"
 
 /* ---- POST /media-tokens ---- */
 
-/* The base of media URLs: the public one with its scheme made WebSocket's, or our own address. */
-static void media_base(const struct api *api, char *out, size_t out_bytes)
+/* Letters, digits, '.', '-', and what a numeric address needs: it goes into headers. */
+static bool is_host(struct slice host)
+{
+    for (size_t i = 0; i < host.len; i++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-[]:",
+                    (char)host.at[i]) ||
+            host.at[i] == '\0')
+            return false;
+    return host.len > 0;
+}
+
+static bool is_any(const struct address *a)
+{
+    static const struct address any;
+
+    return memcmp(a->ip, any.ip, sizeof(a->ip)) == 0;
+}
+
+void api_media_base(const struct api *api, const struct http_ask *ask, char *out, size_t out_bytes)
 {
     const struct world *world = api_world(api)->world;
-    const char *public = world->config->public_url;
-    char text[ADDRESS_TEXT_BYTES];
+    struct slice host = http_host_name(ask->host);
 
-    if (strncmp(public, "https://", 8) == 0)
-        snprintf(out, out_bytes, "wss://%s", public + 8);
-    else if (strncmp(public, "http://", 7) == 0)
-        snprintf(out, out_bytes, "ws://%s", public + 7);
+    if (!world->config->public_url[0] && is_any(&world->media_address) && is_host(host))
+        snprintf(out, out_bytes, "ws://%.*s:%u", SLICE_ARG(host), world->media_address.port);
     else
-        snprintf(out, out_bytes, "ws://%s", address_text(&world->media_address, text));
+        media_base(world, out, out_bytes);
 }
 
 /* The body as JSON; false when it is none, which was answered then. */
@@ -68,12 +83,12 @@ static void mint(struct api *api, const struct http_ask *ask, const struct agent
     struct builder b;
 
     if (token_nonce(nonce) ||
-        token_mint(api_world(api)->token_key, agent->id, shard_wall_ms(api->actor.shard), nonce,
-                   token, sizeof(token))) {
+        token_mint(api_world(api)->world->token_key, agent->id, shard_wall_ms(api->actor.shard),
+                   nonce, token, sizeof(token))) {
         answer_fail(api, ask->id, 500, "internal", "the token could not be made", NULL);
         return;
     }
-    media_base(api, base, sizeof(base));
+    api_media_base(api, ask, base, sizeof(base));
     snprintf(url, sizeof(url), "%s/media/%s/%s", base, agent->id, token);
     struct jsonw w = answer_begin(api, &b);
     jsonw_begin(&w);
@@ -107,7 +122,7 @@ static const char *place_check(const struct json_doc *doc, struct call_place_msg
 
     *field = "rtp";
     if (json_kind_of(doc, "rtp") != JSON_KIND_OBJECT)
-        return "rtp must be given, as an object with peer and codec";
+        return "rtp must be given, as an object with peer and codec, or to, as a number to call";
     *field = "rtp.peer";
     if (json_text_of(doc, "rtp.peer", peer, sizeof(peer)) ||
         address_parse(slice_str(peer), true, &place->peer) || place->peer.port == 0)
@@ -138,33 +153,42 @@ static void place_at(struct api *api, struct op *op)
     answer_fail(api, op->request, 503, "full", "there is no room for another call", NULL);
 }
 
-void on_call_place(struct api *api, const struct http_ask *ask)
+/* A leg to a peer that is there already. */
+static void place(struct api *api, const struct http_ask *ask, const struct agent *agent,
+                  const struct json_doc *doc)
 {
-    struct json_doc doc = {0};
     struct call_place_msg place = {0};
-    const char *field = NULL, *wrong;
-    struct agent *agent;
-    struct op *op = NULL;
+    const char *field = NULL, *wrong = place_check(doc, &place, &field);
+    struct op *op;
 
-    if (!body_read(api, ask, &doc))
-        return;
-    agent = body_agent(api, ask, &doc);
-    wrong = agent ? place_check(&doc, &place, &field) : NULL;
-    json_free(&doc);
-    if (!agent)
-        return;
-    if (wrong)
+    if (wrong) {
         answer_fail(api, ask->id, 400, "invalid", wrong, field);
-    else if (api_world(api)->drained_by_ns)
-        answer_fail(api, ask->id, 503, "draining", "the server is ending and takes no call", NULL);
-    else
-        op = op_new(api, ask, CALL_NS);
+        return;
+    }
+    op = op_new(api, ask, CALL_NS);
     if (!op)
         return;
     snprintf(place.agent, sizeof(place.agent), "%s", agent->id);
     op->place = place;
     op->shard = api->next_shard++ % api_world(api)->world->shards;
     place_at(api, op);
+}
+
+void on_call_place(struct api *api, const struct http_ask *ask)
+{
+    struct json_doc doc = {0};
+    struct agent *agent;
+
+    if (!body_read(api, ask, &doc))
+        return;
+    agent = body_agent(api, ask, &doc);
+    if (agent && api_world(api)->drained_by_ns)
+        answer_fail(api, ask->id, 503, "draining", "the server is ending and takes no call", NULL);
+    else if (agent && json_kind_of(&doc, "to") != JSON_KIND_NONE)
+        on_dial(api, ask, &doc, agent);
+    else if (agent)
+        place(api, ask, agent, &doc);
+    json_free(&doc);
 }
 
 static bool reply_placed(struct api *api, const struct op *op, const struct call_placed_msg *m)
@@ -216,6 +240,25 @@ void on_placed(struct api *api, const struct call_placed_msg *m, uint32_t shard)
 
 /* ---- DELETE /calls/{id} ---- */
 
+/* An id that this process did not make: another one's, while its journal is there. */
+static void answer_stranger(struct api *api, const struct http_ask *ask)
+{
+    const struct world *world = api_world(api)->world;
+    uint32_t generation = call_id_generation(ask->param);
+    char message[160];
+
+    if (!generation || generation == world->generation ||
+        !generation_there(world->data_dir, generation)) {
+        answer_fail(api, ask->id, 404, "no_such_call", "there is no such call going on", NULL);
+        return;
+    }
+    snprintf(message, sizeof(message),
+             "process generation %08x has that call, if it goes on; this is generation %08x, and a "
+             "call ends only where it runs",
+             generation, world->generation);
+    answer_fail(api, ask->id, 409, "other_generation", message, NULL);
+}
+
 void on_call_hang_up(struct api *api, const struct http_ask *ask)
 {
     struct call_hang_up_msg body = {0};
@@ -223,7 +266,7 @@ void on_call_hang_up(struct api *api, const struct http_ask *ask)
     struct op *op;
 
     if (!call_id_shard(api_world(api)->world, ask->param, &shard)) {
-        answer_fail(api, ask->id, 404, "no_such_call", "there is no such call going on", NULL);
+        answer_stranger(api, ask);
         return;
     }
     op = op_new(api, ask, CALL_NS);
@@ -255,8 +298,7 @@ void on_hung_up(struct api *api, const struct call_placed_msg *m)
 
 /* ---- GET /call-logs ---- */
 
-static void read_logs(struct api *api, const struct http_ask *ask, enum store_job job,
-                      struct slice bytes)
+void read_logs(struct api *api, const struct http_ask *ask, enum store_job job, struct slice bytes)
 {
     uint32_t reading = 0;
     struct op *op;
@@ -272,6 +314,7 @@ static void read_logs(struct api *api, const struct http_ask *ask, enum store_jo
     if (!op)
         return;
     op->waiting = 1;
+    slice_cstr(ask->range, op->range, sizeof(op->range));
     if (lane_run(&api->actor, &api->store, job, op_cookie(api, op), bytes)) {
         answer_fail(api, op->request, 503, "busy", "the store is behind", NULL);
         op->waiting = 0;
@@ -305,13 +348,15 @@ static void logs_reply(struct api *api, struct op *op, int err)
 {
     if (err == -ENOENT)
         answer_fail(api, op->request, 404, "no_such_call_log",
-                    op->route == ROUTE_LOG ? "there is no log of such a call (yet)"
-                                           : "after must be the id of a call with a log",
-                    op->route == ROUTE_LOG ? NULL : "after");
+                    op->route == ROUTE_LOGS ? "after must be the id of a call with a log"
+                                            : "there is no log of such a call (yet)",
+                    op->route == ROUTE_LOGS ? "after" : NULL);
     else if (err == -EMSGSIZE)
         answer_fail(api, op->request, 500, "internal", "the log is too long to be sent", NULL);
     else if (err)
         answer_fail(api, op->request, 503, "store", "the store cannot be read now", NULL);
+    else if (op->route == ROUTE_RECORDING)
+        recording_reply(api, op);
     else
         answer_json(api, op->request, 200, slice_of(op->text, op->len));
 }

@@ -1,11 +1,13 @@
 /* What the files of the api actor share: its struct, its ops, and how it answers. api.c is the
- * actor; api_op.c keeps the requests that wait; api_health.c and api_calls.c serve the routes.
+ * actor; api_op.c keeps the requests that wait; api_health.c, api_calls.c, api_dial.c and
+ * api_files.c serve the routes.
  * Control thread only; nobody else includes it. */
 #ifndef PLATFORM_API_INNER_H
 #define PLATFORM_API_INNER_H
 
 #include "actors/messages.h"
 #include "actors/platform/control_host.h"
+#include "actors/platform/store_program.h"
 #include "base/json.h"
 #include "base/metrics.h"
 
@@ -33,6 +35,9 @@ enum route {
     ROUTE_CALL_HANG_UP,
     ROUTE_LOG,
     ROUTE_LOGS,
+    ROUTE_RECORDING,
+    ROUTE_TALK,
+    ROUTE_CONSOLE,
 };
 
 /* What one shard said. */
@@ -56,7 +61,10 @@ struct op {
     struct call_place_msg place;
     uint32_t shard; /* asked first */
     uint32_t tries;
-    char *text; /* what came in pieces */
+    const struct carrier_http_ops *carrier; /* asked to call somebody; NULL: no carrier is */
+    uint16_t status;                        /* of its answer */
+    char range[HTTP_RANGE_BYTES_MAX];       /* of a recording */
+    char *text;                       /* what came in pieces */
     size_t len;
     size_t size;
 };
@@ -120,7 +128,23 @@ void on_call_hang_up(struct api *api, const struct http_ask *ask);
 void on_hung_up(struct api *api, const struct call_placed_msg *m);
 void on_log(struct api *api, const struct http_ask *ask);
 void on_logs(struct api *api, const struct http_ask *ask);
+/* Where media WebSockets are reached by whoever sent this request: as media_base(), but where they
+ * are on every address, the host that was asked. */
+void api_media_base(const struct api *api, const struct http_ask *ask, char *out, size_t out_bytes);
+void read_logs(struct api *api, const struct http_ask *ask, enum store_job job, struct slice bytes);
 void on_emit(struct api *api, const struct msg *m);
 void on_lane_done(struct api *api, const struct lane_msg *done);
+
+/* ---- api_dial.c: POST /calls with a number ---- */
+void on_dial(struct api *api, const struct http_ask *ask, const struct json_doc *doc,
+             const struct agent *agent);
+void on_net(struct api *api, const struct msg *m);
+
+/* ---- api_files.c: GET /talk/{agent}, /console/{file}, /call-logs/{id}/recording ---- */
+void on_talk_page(struct api *api, const struct http_ask *ask);
+void on_console(struct api *api, const struct http_ask *ask);
+void on_recording(struct api *api, const struct http_ask *ask);
+/* The log is there: the file that it names goes out. */
+void recording_reply(struct api *api, struct op *op);
 
 #endif

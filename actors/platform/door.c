@@ -10,14 +10,13 @@
 #include "actors/messages.h"
 #include "actors/text.h"
 #include "actors/world.h"
-#include "base/json.h"
+#include "carrier/carrier.h"
+#include "carrier/carrier_http.h"
 #include "net/http_head.h"
 #include "net/stream.h"
 #include "net/websocket.h"
 
-#define MEDIA_PATH "/media/"
-
-extern const struct actor_type leg_websocket_type;
+extern const struct actor_type leg_websocket_type, answering_type;
 
 enum state { READING, ASKING, ANSWERED };
 
@@ -30,10 +29,12 @@ struct door {
     struct stream stream;
     struct address peer;
     struct actor_timer deadline;
-    bool may_bring_token; /* the dialect's start may still do so */
+    bool token_given;
+    enum carrier_path path;
     char name[AGENT_NAME_BYTES];
     char key[WS_KEY_CHARS + 1];
     struct http_head head;
+    struct slice beyond; /* received in this handler and not in `bytes` for want of room */
     size_t len;
     uint8_t bytes[HTTP_HEAD_BYTES_MAX + 1024];
 };
@@ -48,19 +49,9 @@ static void send_bytes(struct door *d, struct slice bytes)
 static void refuse(struct door *d, uint16_t status, const char *what)
 {
     struct builder b = text_builder(&d->actor);
-    uint8_t body[256];
-    struct builder json = builder_of(body, sizeof(body));
-    struct jsonw w;
     char peer[ADDRESS_TEXT_BYTES];
 
-    jsonw_init(&w, &json);
-    jsonw_begin(&w);
-    jsonw_put_bool(&w, "success", false);
-    jsonw_put_cstr(&w, "error", what);
-    jsonw_end(&w);
-    http_respond(&b, status, "application/json", builder_slice(&json));
-    if (d->head.method == HTTP_HEAD) /* told of, not sent (RFC 9110, 9.3.2) */
-        b.len -= json.len;
+    http_respond_error(&b, &d->head, status, what);
     send_bytes(d, builder_slice(&b));
     log_info("door", NULL, "%s was answered %u: %s", address_text(&d->peer, peer), status, what);
     d->state = ANSWERED;
@@ -69,17 +60,33 @@ static void refuse(struct door *d, uint16_t status, const char *what)
 
 /* ---- the request ---- */
 
+/* What follows the part of the path that says what is spoken there; empty: nothing is. */
+static struct slice read_path(struct door *d)
+{
+    static const struct {
+        const char *prefix;
+        enum carrier_path path;
+    } paths[] = {{"/media/", CARRIER_PATH_MEDIA}, {"/browser/agent/", CARRIER_PATH_BROWSER}};
+    struct slice path = d->head.path;
+
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        struct slice prefix = slice_str(paths[i].prefix);
+        if (!slice_starts(path, prefix))
+            continue;
+        d->path = paths[i].path;
+        return slice_of(path.at + prefix.len, path.len - prefix.len);
+    }
+    return SLICE_NONE;
+}
+
 /* "/media/AGENT" or "/media/AGENT/TOKEN"; the token may also be the query's. */
 static int read_target(struct door *d, char *token, size_t token_bytes)
 {
-    struct slice path = d->head.path, name, rest;
+    struct slice path = read_path(d), name, rest;
     struct builder b = builder_of(d->name, sizeof(d->name) - 1);
     int err;
 
     token[0] = '\0';
-    if (!slice_starts(path, SLICE(MEDIA_PATH)))
-        return -ENOENT;
-    path = slice_of(path.at + sizeof(MEDIA_PATH) - 1, path.len - sizeof(MEDIA_PATH) + 1);
     name = slice_cut(path, '/', &rest);
     if (name.len == 0 || http_unescape(name, false, &b))
         return -ENOENT;
@@ -101,10 +108,47 @@ static void ask(struct door *d, const char *token, bool from_browser)
                                                 !config_token_needed(world_of(&d->actor)->config)};
 
     snprintf(body.agent, sizeof(body.agent), "%s", d->name);
-    d->may_bring_token = !from_browser && !body.token_given;
+    d->token_given = body.token_given;
     d->state = ASKING;
     actor_send_body(&d->actor, d->actor.parent->id, ADMIT, IF_FULL_STOP,
                     text_frame(&d->actor, slice_str(token)), &body, sizeof(body));
+}
+
+/* "/twilio/voice", "/plivo/answer", "/answer": what a carrier does besides opening a socket. */
+static bool carrier_asks(const struct door *d)
+{
+    struct slice rest, name = slice_of(d->head.path.at + 1, d->head.path.len - 1);
+
+    if (d->head.method != HTTP_GET && d->head.method != HTTP_POST)
+        return false;
+    return slice_equal(name, SLICE("answer")) || carrier_http_named(slice_cut(name, '/', &rest));
+}
+
+static void hand_request_over(struct door *d)
+{
+    struct door_start_msg args = {.stream = d->stream.id, .peer = d->peer};
+    struct leg_socket_msg body = {.stream = d->stream.id};
+    struct actor *answering = actor_spawn(d->actor.shard, &answering_type, d->actor.parent, 0,
+                                          &args, sizeof(args), FRAME_NONE);
+
+    if (!answering) {
+        refuse(d, 503, "too many requests at once");
+        return;
+    }
+    struct io *io = shard_io(d->actor.shard);
+    struct builder b = text_builder(&d->actor);
+
+    builder_bytes(&b, d->bytes, d->len);
+    builder_slice_add(&b, d->beyond);
+    io->ops->stream_pause(io, d->stream.id, true); /* what follows comes after what was read */
+    if (stream_give(&d->stream, &d->actor, answering)) {
+        refuse(d, 503, "too many requests at once");
+        return;
+    }
+    actor_send_body(&d->actor, answering->id, ANSWERING_SOCKET, IF_FULL_STOP,
+                    text_frame(&d->actor, builder_slice(&b)), &body, sizeof(body));
+    d->state = ANSWERED;
+    actor_stop_self(&d->actor, REASON(0, "handed over"));
 }
 
 static void on_request(struct door *d)
@@ -113,6 +157,10 @@ static void on_request(struct door *d)
     const char *what = "";
     char token[512];
 
+    if (!http_wants_upgrade(&d->head) && carrier_asks(d)) {
+        hand_request_over(d);
+        return;
+    }
     if (!http_wants_upgrade(&d->head)) {
         refuse(d, d->head.method == HTTP_GET ? 404 : 405, "this port speaks WebSocket media");
         return;
@@ -136,12 +184,15 @@ static void on_request(struct door *d)
 
 static void on_bytes(struct door *d, struct slice in)
 {
-    if (in.len > sizeof(d->bytes) - d->len) {
+    size_t room = sizeof(d->bytes) - d->len, taken = in.len < room ? in.len : room;
+
+    memcpy(d->bytes + d->len, in.at, taken);
+    d->len += taken;
+    d->beyond = slice_of(in.at + taken, in.len - taken);
+    if (d->beyond.len && d->state != READING) {
         refuse(d, 431, "the request is too large");
         return;
     }
-    memcpy(d->bytes + d->len, in.at, in.len);
-    d->len += in.len;
     if (d->state != READING)
         return; /* frames sent before our 101: kept for the leg */
     struct http_result result = http_request(&d->head, slice_of(d->bytes, d->len));
@@ -153,6 +204,8 @@ static void on_bytes(struct door *d, struct slice in)
         memmove(d->bytes, d->bytes + result.used, d->len - result.used);
         d->len -= result.used;
     }
+    if (d->beyond.len && d->state != ANSWERED)
+        refuse(d, 431, "the request is too large");
 }
 
 /* ---- the answer ---- */
@@ -160,7 +213,8 @@ static void on_bytes(struct door *d, struct slice in)
 static void hand_over(struct door *d, uint32_t agent)
 {
     struct builder b = text_builder(&d->actor);
-    struct leg_websocket_start_msg args = {.agent = agent};
+    struct leg_websocket_start_msg args = {
+        .agent = agent, .token_given = d->token_given, .path = (uint8_t)d->path};
     struct leg_socket_msg body = {.stream = d->stream.id};
 
     memcpy(args.name, d->name, sizeof(args.name));
@@ -189,8 +243,8 @@ static void on_admitted(struct door *d, const struct admitted_msg *m)
         return;
     if (m->err == 0)
         hand_over(d, m->agent);
-    else if (m->err == EACCES && d->may_bring_token)
-        hand_over(d, 0);
+    else if (m->err == EACCES && !d->token_given)
+        hand_over(d, 0); /* its first messages may still bring one */
     else if (m->err == ENOENT)
         refuse(d, 404, "there is no such agent");
     else if (m->err == EACCES)
@@ -268,6 +322,8 @@ static const char *door_state(const struct actor *a)
 {
     return state_names[container_of(a, struct door, actor)->state];
 }
+
+_Static_assert(sizeof(struct door) <= PEER_UNKNOWN_BYTES_MAX / 2, "a leg may come beside it");
 
 const struct actor_type door_type = {
     .name = "door", .size_bytes = sizeof(struct door), .handle = door_handle, .state = door_state};

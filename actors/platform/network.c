@@ -18,12 +18,11 @@
 #include "net/net_guard.h"
 #include "net/resolve.h"
 
-#define DEADLINE_TAG  1u
-#define HTTP_TAG      2u
-#define WAITERS_MAX   1024 /* for a name; beyond: refused */
-#define QUERIES_MAX   4    /* names at the lane at once, one a worker */
-#define NAME_WAIT_NS  SECONDS(5)
-#define REQUEST_BYTES 32768 /* of URL, head and body; longer is refused */
+#define DEADLINE_TAG 1u
+#define HTTP_TAG     2u
+#define WAITERS_MAX  1024 /* for a name; beyond: refused */
+#define QUERIES_MAX  4    /* names at the lane at once, one a worker */
+#define NAME_WAIT_NS SECONDS(5)
 
 /* One who waits for a name: an actor, or a request of `asks`. */
 struct waiter {
@@ -462,12 +461,14 @@ static struct ask *ask_add(struct network *n, const struct msg *m)
 static int make(struct network *n, struct ask *ask, const struct msg *m, struct url *url)
 {
     const struct net_request_msg *body = msg_body(m, net_request_msg);
-    struct slice all = text_of(&n->actor, m);
+    struct frame_pool *pool = shard_pool(n->actor.shard);
+    uint8_t *at = (uint8_t *)(uintptr_t)shard_large_scratch(n->actor.shard).at;
+    struct slice all = slice_of(at, frame_chain_copy(pool, m->frame, at, NET_REQUEST_BYTES_MAX));
     const char *what;
 
     if (!n->http)
         return ENOTSUP;
-    if (frame_chain_len(shard_pool(n->actor.shard), m->frame) > REQUEST_BYTES ||
+    if (frame_chain_len(pool, m->frame) > NET_REQUEST_BYTES_MAX ||
         (uint64_t)body->url_bytes + body->head_bytes > all.len)
         return EMSGSIZE;
     struct http_query made = {.url = slice_of(all.at, body->url_bytes),

@@ -25,6 +25,7 @@ static struct {
     const char *uri;
     const char *data_dir;
     const struct token_key *key;
+    struct clock clock;
 } boot;
 
 /* One worker's. */
@@ -33,16 +34,18 @@ struct store_place {
     int64_t swept_ms;
 };
 
-void store_program_setup(const char *uri, const char *data_dir, const struct token_key *key)
+void store_program_setup(const char *uri, const char *data_dir, const struct token_key *key,
+                         const struct clock *clock)
 {
     boot.uri = uri;
     boot.data_dir = data_dir;
     boot.key = key;
+    boot.clock = *clock;
 }
 
 static int64_t wall_ms(void)
 {
-    return clock_machine.wall_ms(clock_machine.context);
+    return boot.clock.wall_ms(boot.clock.context);
 }
 
 static struct store_place *store_place_new(void)
@@ -150,16 +153,49 @@ static int call_finish(struct store_place *place, struct slice stream)
 
 struct emitting {
     struct lane_job *job;
+    struct slice begin; /* of a list: before its first item */
     uint32_t count;
     int err;
+    char carrier_call_id[STORE_ID_BYTES];
 };
 
-static void emit_one(void *context, struct slice id, struct slice doc)
+static void emit_item(void *context, struct slice id, struct slice doc)
 {
     struct emitting *e = context;
 
     (void)id;
-    e->err = emit(e->job, doc);
+    if (!e->err)
+        e->err = emit(e->job, e->count++ ? SLICE(",") : e->begin);
+    if (!e->err)
+        e->err = emit(e->job, doc);
+}
+
+/* The log but for its final brace, and the id that the carrier knows the call by. */
+static void emit_open(void *context, struct slice id, struct slice doc)
+{
+    struct emitting *e = context;
+    struct json_doc read = {0};
+
+    (void)id;
+    if (json_read(&read, doc, doc.len, NULL) ||
+        json_text_of(&read, "carrier_call_id", e->carrier_call_id, sizeof(e->carrier_call_id)))
+        e->carrier_call_id[0] = '\0';
+    json_free(&read);
+    e->err = emit(e->job, slice_of(doc.at, doc.len - 1));
+}
+
+/* What the carrier told of the call is kept apart, since it comes before and after the log does. */
+static int emit_events(struct store_place *place, struct emitting *e)
+{
+    int err = emit(e->job, SLICE(",\"carrier_events\":["));
+
+    e->count = 0;
+    if (!err && e->carrier_call_id[0])
+        err = store_list(place->store, STORE_TENANT, "carrier_events", "call", e->carrier_call_id,
+                         LOGS_MAX, NULL, emit_item, e);
+    if (!err)
+        err = e->err;
+    return err ? err : emit(e->job, SLICE("]}"));
 }
 
 static int call_log(struct store_place *place, struct slice bytes, struct lane_job *job)
@@ -169,27 +205,28 @@ static int call_log(struct store_place *place, struct slice bytes, struct lane_j
 
     if (slice_cstr(bytes, id, sizeof(id)))
         return -ENOENT;
-    int err = store_get(place->store, STORE_TENANT, "call_logs", id, emit_one, &e);
+    int err = store_get(place->store, STORE_TENANT, "call_logs", id, emit_open, &e);
     if (err == -EINVAL)
         return -ENOENT; /* what cannot be an id names nothing */
-    return err ? err : e.err;
+    if (!err)
+        err = e.err;
+    return err ? err : emit_events(place, &e);
 }
 
-static void emit_item(void *context, struct slice id, struct slice doc)
+static int carrier_event(struct store_place *place, struct slice bytes)
 {
-    struct emitting *e = context;
+    char id[STORE_ID_BYTES];
 
-    (void)id;
-    if (!e->err)
-        e->err = emit(e->job, e->count++ ? SLICE(",") : SLICE("["));
-    if (!e->err)
-        e->err = emit(e->job, doc);
+    if (take_text(&bytes, id, sizeof(id)))
+        return -EINVAL;
+    int err = store_insert(place->store, STORE_TENANT, "carrier_events", id, bytes);
+    return err == -EEXIST ? 0 : err;
 }
 
 static int call_logs(struct store_place *place, struct slice bytes, struct lane_job *job)
 {
     char count[16], after[STORE_ID_BYTES];
-    struct emitting e = {.job = job};
+    struct emitting e = {.job = job, .begin = SLICE("[")};
     uint64_t limit;
 
     if (take_text(&bytes, count, sizeof(count)) || slice_u64(slice_str(count), LOGS_MAX, &limit) ||
@@ -384,6 +421,8 @@ static int run_tag(struct store_place *place, uint32_t tag, struct slice bytes,
         return call_log(place, bytes, job);
     case STORE_CALL_LOGS:
         return call_logs(place, bytes, job);
+    case STORE_CARRIER_EVENT:
+        return carrier_event(place, bytes);
     }
     return -ENOSYS;
 }
@@ -391,13 +430,13 @@ static int run_tag(struct store_place *place, uint32_t tag, struct slice bytes,
 static int run(void *session, uint32_t tag, struct slice bytes, struct lane_job *job)
 {
     struct store_place *place;
-    int64_t began_ns = clock_machine.now_ns(clock_machine.context);
+    int64_t began_ns = boot.clock.now_ns(boot.clock.context);
     int err = place_of(job, &place);
 
     (void)session;
     if (!err)
         err = run_tag(place, tag, bytes, job);
-    metrics_observe(METRIC_STORE_SECONDS, clock_machine.now_ns(clock_machine.context) - began_ns);
+    metrics_observe(METRIC_STORE_SECONDS, boot.clock.now_ns(boot.clock.context) - began_ns);
     if (err && err != -ENOENT && err != -EACCES && err != -ECANCELED)
         metrics_add(METRIC_STORE_FAILED, 1);
     return err;

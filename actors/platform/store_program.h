@@ -22,10 +22,13 @@ enum store_job {
     /* Bytes: how many, a zero byte, the call id after which to begin (or nothing). Emits a JSON
      * list of logs, newest first, in pieces; -ENOENT: there is no such call id. */
     STORE_CALL_LOGS,
+    /* Bytes: the event's id, a zero byte, its JSON. Kept once, however often it is told. */
+    STORE_CARRIER_EVENT,
 };
 
 /* Boot, before the lanes run: what every worker opens. The texts outlive the workers. */
-void store_program_setup(const char *uri, const char *data_dir, const struct token_key *key);
+void store_program_setup(const char *uri, const char *data_dir, const struct token_key *key,
+                         const struct clock *clock);
 extern const struct lane_program store_program;
 /* For lane_worker_free(). */
 void store_program_memory_close(void *memory);

@@ -29,11 +29,11 @@ struct agent_use {
     uint32_t calls;
 };
 
-/* Somebody who waits for a token to be claimed. */
+/* Somebody who waits for the store: a token to be claimed, or news of a carrier to be kept. */
 struct claim {
     struct actor_id asker;
     uint32_t cookie;
-    uint32_t agent;
+    uint32_t agent; /* 0: news */
     bool waiting;
 };
 
@@ -93,6 +93,14 @@ static void release_again(struct switchboard *s)
         release_unused(s, i);
 }
 
+/* Carriers write a number with or without its '+'. */
+static bool number_equal(const char *a, const char *b)
+{
+    a += *a == '+';
+    b += *b == '+';
+    return *a && strcmp(a, b) == 0;
+}
+
 static void on_offer(struct switchboard *s, uint32_t index)
 {
     uint32_t old = find_agent(s, agent_id_of(s, index));
@@ -133,26 +141,33 @@ static void answer(struct switchboard *s, struct actor_id asker, uint32_t cookie
     actor_send_body(&s->actor, asker, ADMITTED, IF_FULL_DROP, FRAME_NONE, &body, sizeof(body));
 }
 
-static void claim_token(struct switchboard *s, const struct msg *m, uint32_t agent)
+/* Gives the store a job for somebody; false when there is no room. */
+static bool claim_begin(struct switchboard *s, struct claim claim, enum store_job job,
+                        struct slice bytes)
 {
-    struct builder b = text_builder(&s->actor);
     uint32_t i = 0;
 
     while (i < CLAIMS_MAX && s->claims[i].waiting)
         i++;
+    /* Epochs begin at 1: 0 is never cancelled and names no claim. */
+    if (i == CLAIMS_MAX || lane_run(&s->actor, &s->store, job, i + 1, bytes))
+        return false;
+    s->claims[i] = claim;
+    s->claims[i].waiting = true;
+    return true;
+}
+
+static void claim_token(struct switchboard *s, const struct msg *m, uint32_t agent)
+{
+    struct builder b = text_builder(&s->actor);
+    struct claim claim = {
+        .asker = m->from, .cookie = msg_body(m, admit_msg)->cookie, .agent = agent};
+
     builder_str(&b, agent_id_of(s, agent));
     builder_u8(&b, 0);
     builder_slice_add(&b, text_of(&s->actor, m));
-    /* Epochs begin at 1: 0 is never cancelled and names no claim. */
-    if (i == CLAIMS_MAX ||
-        lane_run(&s->actor, &s->store, STORE_TOKEN_CLAIM, i + 1, builder_slice(&b))) {
-        answer(s, m->from, msg_body(m, admit_msg)->cookie, EBUSY, 0);
-        return;
-    }
-    s->claims[i] = (struct claim){.asker = m->from,
-                                  .cookie = msg_body(m, admit_msg)->cookie,
-                                  .agent = agent,
-                                  .waiting = true};
+    if (!claim_begin(s, claim, STORE_TOKEN_CLAIM, builder_slice(&b)))
+        answer(s, m->from, claim.cookie, EBUSY, 0);
 }
 
 static void on_admit(struct switchboard *s, const struct msg *m)
@@ -170,13 +185,64 @@ static void on_admit(struct switchboard *s, const struct msg *m)
         answer(s, m->from, ask->cookie, ask->token_not_asked ? 0 : EACCES, agent);
 }
 
+static void kept(struct switchboard *s, struct actor_id asker, int err)
+{
+    struct admitted_msg body = {.err = err};
+
+    actor_send_body(&s->actor, asker, CARRIER_KEPT, IF_FULL_DROP, FRAME_NONE, &body, sizeof(body));
+}
+
 static void on_claimed(struct switchboard *s, const struct lane_msg *done)
 {
     if (done->epoch == 0 || done->epoch > CLAIMS_MAX || !s->claims[done->epoch - 1].waiting)
         return;
     struct claim *c = &s->claims[done->epoch - 1];
     c->waiting = false;
-    answer(s, c->asker, c->cookie, done->err ? EACCES : 0, c->agent);
+    if (c->agent)
+        answer(s, c->asker, c->cookie, done->err ? EACCES : 0, c->agent);
+    else
+        kept(s, c->asker, -done->err);
+}
+
+/* ---- carriers' requests ---- */
+
+/* Who has this number, 0 for nobody; with one agent alone, any number is its. */
+static uint32_t find_number(struct switchboard *s, const char *number)
+{
+    uint32_t only = 0, offered = 0;
+
+    for (uint32_t i = 1; i < AGENT_VERSIONS_MAX; i++) {
+        if (!s->agents[i].offered)
+            continue;
+        only = i;
+        offered++;
+        const struct text_list *own = &world_of(&s->actor)->agents[i]->agent->phone_numbers;
+        for (size_t n = 0; n < own->count; n++)
+            if (number_equal(own->at[n], number))
+                return i;
+    }
+    return offered == 1 ? only : 0;
+}
+
+static void on_answer_ask(struct switchboard *s, const struct msg *m)
+{
+    const struct answer_ask_msg *ask = msg_body(m, answer_ask_msg);
+    uint32_t agent = ask->agent[0] ? find_agent(s, ask->agent) : find_number(s, ask->number);
+    struct answer_found_msg body = {.err = !agent ? ENOENT : s->draining || is_full(s) ? EBUSY : 0};
+
+    if (body.err)
+        count_refusal(s, body.err);
+    else
+        snprintf(body.agent, sizeof(body.agent), "%s", agent_id_of(s, agent));
+    actor_send_body(&s->actor, m->from, ANSWER_FOUND, IF_FULL_DROP, FRAME_NONE, &body,
+                    sizeof(body));
+}
+
+static void on_told(struct switchboard *s, const struct msg *m)
+{
+    if (!claim_begin(s, (struct claim){.asker = m->from}, STORE_CARRIER_EVENT,
+                     text_of(&s->actor, m)))
+        kept(s, m->from, EBUSY);
 }
 
 /* ---- calls ---- */
@@ -444,6 +510,12 @@ static void switchboard_handle(struct actor *a, const struct msg *m)
         break;
     case ADMIT:
         on_admit(s, m);
+        break;
+    case ANSWER_ASK:
+        on_answer_ask(s, m);
+        break;
+    case CARRIER_TOLD:
+        on_told(s, m);
         break;
     case LEG_ARRIVED:
         on_arrived(s, m);

@@ -1,7 +1,8 @@
 /* Many callers on one thread: their sockets, their pacing and what they measured. A caller is light
  * on purpose, a few hundred bytes and no buffer but a Twilio one's, so that thousands fit beside
- * the server under test. The loop sleeps to multiples of a quantum, sends what is due, takes what
- * has come, and so wakes far less often than once per packet. Sockets, clock and memory at boot
+ * the server under test. The loop sleeps to multiples of a quantum, sends what is due, from time to
+ * time takes what has come (the kernel notes when), and so wakes far less often than once per
+ * packet. Sockets, clock and memory at boot
  * only; the program's only thread.
  *
  *   IDLE ─▶ ASKING (POST /calls, or the upgrade) ─▶ LIVE ─▶ OVER
@@ -14,6 +15,7 @@
 #include "bench/load/histogram.h"
 #include "bench/load/options.h"
 #include "bench/load/process.h"
+#include "bench/load/trunk.h"
 #include "media/rtp.h"
 #include "net/http_head.h"
 #include "net/websocket.h"
@@ -28,7 +30,8 @@
 #define LOAD_MESSAGE_BYTES 8192
 #define LOAD_UNSENT_BYTES  16384 /* that the server does not take; beyond, the call is broken */
 #define LOAD_ECHO_RING     64    /* packets of one call that may be under way */
-#define LOAD_SECONDS_MAX   7200  /* of the time line kept */
+#define LOAD_NOTES_MAX     16
+#define LOAD_SECONDS_MAX   7200 /* of the time line kept */
 
 enum load_state { LOAD_IDLE, LOAD_ASKING, LOAD_LIVE, LOAD_OVER };
 
@@ -39,35 +42,38 @@ struct load_mark {
 
 /* What only a Twilio call, or a call being set up, needs. */
 struct load_stream {
-    struct ws ws;
-    struct twilio_caller twilio;
-    struct rand rand;
-    char stream_id[LOAD_ID_BYTES], call_id[LOAD_ID_BYTES], key[WS_KEY_CHARS + 1];
-    uint8_t message[LOAD_MESSAGE_BYTES]; /* also the HTTP answer while asking */
-    size_t answer_len;
-    uint8_t unsent[LOAD_UNSENT_BYTES];
-    size_t unsent_len;
-    struct load_mark marks[LOAD_MARKS_MAX];
+    size_t unsent_len, answer_len;
     uint32_t mark_first, mark_count;
     int64_t played_ns;   /* when what was received will have been played */
     int64_t position_ms; /* of the voice being received */
+    struct rand rand;
+    struct twilio_caller twilio;
+    char stream_id[LOAD_ID_BYTES], call_id[LOAD_ID_BYTES], key[WS_KEY_CHARS + 1];
+    struct ws ws;
+    struct load_mark marks[LOAD_MARKS_MAX];
+    uint8_t message[LOAD_MESSAGE_BYTES]; /* also the HTTP answer while asking */
+    uint8_t unsent[LOAD_UNSENT_BYTES];
 };
 
 struct load_echo {
     int64_t sent_ns[LOAD_ECHO_RING];
-    const uint8_t *said[LOAD_ECHO_RING];
+    const uint8_t *said[LOAD_ECHO_RING]; /* NULL: it has come back */
+    bool matched;                        /* relay: skew is known */
+    uint16_t skew;                       /* what the relay adds to our numbers */
 };
 
 struct load_call {
     enum load_state state;
     uint32_t index;
-    int fd;     /* the media socket */
-    int ask_fd; /* of POST /calls; -1 when none */
+    uint32_t generation; /* churn: calls that this place has had */
+    int fd;              /* twilio: the media socket */
+    int ask_fd;          /* of POST /calls; -1 when none */
     int64_t asked_ns;
     uint64_t frame; /* of the next one sent */
     struct talk talk;
     struct listen listen;
-    int64_t spoke_ns; /* when the last packet with voice in it left; 0: no reply is owed */
+    int64_t spoke_ns;      /* when the last packet with voice in it left; 0: no reply is owed */
+    union trunk_peer peer; /* rtp and echoes: where our packets go */
     struct rtp_send out;
     bool heard; /* one packet came: seq, stamp and media_ms are known */
     uint16_t seq;
@@ -87,12 +93,16 @@ struct load_window {
     uint64_t sent, received, speech, voiced;
     uint64_t slots, late, missing; /* packets owed; of them late, never sent */
     uint64_t wrong, broken, turns, unanswered;
+    uint32_t rate; /* churn: calls begun per second */
+    uint64_t begun, admitted, refused, completed, held_back;
+    struct histogram refusal;   /* from the connection's first packet to the 503 */
     struct histogram response;  /* last speech packet sent to first voiced packet received */
     struct histogram lateness;  /* of slots, behind the earliest schedule */
     struct histogram send_late; /* our own packets, after they were due */
     struct histogram echo;      /* echo: there and back */
     struct process_sample before, after;
     bool has_process;
+    uint64_t lost; /* arrivals that our own sockets had no room for */
     int64_t own_ns;
 };
 
@@ -109,10 +119,14 @@ struct load {
     struct load_call *calls;
     uint32_t *order; /* calls by phase */
     int64_t *phase_ns;
-    uint32_t call_count; /* of the largest step */
+    uint32_t call_count; /* of the largest step, and the places of short calls */
+    uint32_t steady;     /* churn: calls that are held beside the short ones */
     uint32_t begun, asking, live, failed, dropped;
-    int epoll;
+    int epoll; /* of TCP */
+    struct trunk trunk;
+    int64_t receive_ns; /* when arrivals are looked at next; the kernel has noted their times */
     int64_t now_ns, wall_offset_ns; /* wall clock minus now */
+    int64_t heard_ns;               /* twilio: when the kernel got what is being read */
     int64_t cycle_ns;               /* when this period began */
     uint32_t position;              /* next in order */
     bool stop;                      /* asked to by a signal */
@@ -126,11 +140,35 @@ struct load {
     struct process_sample at_start, last;
     int64_t start_ns, last_ns;
     uint64_t faults;
+    struct load_note {
+        const char *what;
+        uint32_t count;
+    } notes[LOAD_NOTES_MAX]; /* churn: what went wrong with short calls; further kinds are not told
+                              */
 };
 
 /* Runs everything. 0, or -errno when it cannot. */
 MUST_USE int load_run(struct load *l, const struct load_options *options);
 void load_fini(struct load *l);
+/* ---- its parts, for churn.c: short calls at the options' rates ---- */
+void load_churn(struct load *l);
+/* One round: sends what is due, takes what came, sleeps. */
+void load_turn(struct load *l, const char *doing, int64_t until_ns);
+struct load_window *load_window_open(struct load *l, uint32_t calls);
+void load_window_close(struct load *l, struct load_window *w);
+bool load_interrupted(void);
+/* Packets due within this leave together, unless the options say otherwise the more, the more
+ * callers there are: a wake costs as much as some packets. */
+int64_t load_quantum_us(const struct load *l);
+
+/* Asks for the lines of memory that a caller's next packet needs. */
+static inline void call_prefetch(const struct load_call *c)
+{
+    __builtin_prefetch(c, 1);
+    __builtin_prefetch((const uint8_t *)c + 64, 1);
+    __builtin_prefetch((const uint8_t *)c + 128, 1);
+    __builtin_prefetch((const uint8_t *)c + 192, 1);
+}
 
 /* ---- one caller (load_call.c) ---- */
 void call_begin(struct load *l, struct load_call *c);
@@ -140,6 +178,10 @@ void call_receive(struct load *l, struct load_call *c);
 void call_hang_up(struct load *l, struct load_call *c);
 /* Gives a call up; `what` is a literal. */
 void call_end(struct load *l, struct load_call *c, const char *what);
+/* The server says that it is full. */
+void call_refused(struct load *l, struct load_call *c, int64_t at_ns);
+/* An ended call's place is used again. */
+void call_reset(struct load_call *c);
 /* Media flows from now on. */
 void call_live(struct load *l, struct load_call *c);
 void call_fault(struct load *l, struct load_call *c, const char *what);
@@ -151,13 +193,16 @@ const uint8_t *call_say(struct load *l, struct load_call *c);
 void call_slot(struct load *l, struct load_call *c, int64_t position_ms, int64_t at_ns);
 int call_watch(struct load *l, struct load_call *c, int fd);
 
-/* ---- its wires (load_rtp.c, load_twilio.c) ---- */
+/* ---- its wires (load_rtp.c, load_echo.c, load_twilio.c) ---- */
 void rtp_begin(struct load *l, struct load_call *c);
 void rtp_send_frame(struct load *l, struct load_call *c);
-void rtp_take(struct load *l, struct load_call *c);
+void rtp_take(struct load *l, struct load_call *c, struct slice packet, int64_t at_ns);
 void rtp_bye(struct load *l, struct load_call *c);
 /* The answer to POST /calls. */
 void rtp_answer(struct load *l, struct load_call *c);
+void echo_begin(struct load *l, struct load_call *c);
+void echo_send_frame(struct load *l, struct load_call *c);
+void echo_take(struct load *l, struct load_call *c, struct slice packet, int64_t at_ns);
 void twilio_begin(struct load *l, struct load_call *c);
 void twilio_send_frame(struct load *l, struct load_call *c);
 void twilio_take(struct load *l, struct load_call *c);

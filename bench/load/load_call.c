@@ -12,16 +12,27 @@ int call_watch(struct load *l, struct load_call *c, int fd)
 {
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
 
-    /* Datagrams: level-triggered, so that one packet per call is taken in turn. */
-    if (fd == c->fd && l->options->via != LOAD_TWILIO)
-        e.events = EPOLLIN;
     return epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+}
+
+/* A short call's place is used again, so what went wrong is kept here: each reason once. */
+static void load_note(struct load *l, const char *what)
+{
+    for (uint32_t i = 0; i < LOAD_NOTES_MAX; i++) {
+        if (l->notes[i].what && l->notes[i].what != what)
+            continue;
+        l->notes[i].what = what;
+        l->notes[i].count++;
+        return;
+    }
 }
 
 void call_fault(struct load *l, struct load_call *c, const char *what)
 {
     c->faults++;
     l->faults++;
+    if (l->options->rate_count)
+        load_note(l, what);
     if (!c->what)
         c->what = what;
 }
@@ -47,11 +58,34 @@ void call_end(struct load *l, struct load_call *c, const char *what)
     } else if (c->state == LOAD_LIVE) {
         l->live--;
         l->dropped += what != NULL;
+        if (l->options->via != LOAD_TWILIO)
+            trunk_release(&l->trunk, c->index, &c->peer);
     }
     if (what && !c->what)
         c->what = what;
+    if (what && l->options->rate_count)
+        load_note(l, what);
     c->state = LOAD_OVER;
     shut(c);
+}
+
+void call_refused(struct load *l, struct load_call *c, int64_t at_ns)
+{
+    l->window->refused++;
+    histogram_add(&l->window->refusal, at_ns - c->asked_ns);
+    if (!l->options->rate_count) {
+        call_end(l, c, "refused: the server is full");
+        return;
+    }
+    l->asking--;
+    c->state = LOAD_OVER; /* as it should be, under overload */
+    shut(c);
+}
+
+void call_reset(struct load_call *c)
+{
+    *c = (struct load_call){
+        .index = c->index, .generation = c->generation + 1, .fd = -1, .ask_fd = -1};
 }
 
 void call_begin(struct load *l, struct load_call *c)
@@ -62,20 +96,23 @@ void call_begin(struct load *l, struct load_call *c)
     l->asking++;
     if (l->options->via == LOAD_TWILIO)
         twilio_begin(l, c);
-    else
+    else if (l->options->via == LOAD_RTP)
         rtp_begin(l, c);
+    else
+        echo_begin(l, c);
 }
 
 void call_live(struct load *l, struct load_call *c)
 {
     l->asking--;
     l->live++;
+    l->window->admitted++;
     c->state = LOAD_LIVE;
     histogram_add(&l->setup, l->now_ns - c->asked_ns);
     listen_init(&c->listen, l->options->expect, l->options->via == LOAD_TWILIO);
     talk_init(&c->talk, &l->options->talk,
               (l->options->seed << 20) + c->index * UINT64_C(0x9E3779B97F4A7C15),
-              l->options->via != LOAD_ECHO, l->now_ns);
+              l->options->via < LOAD_ECHO, l->now_ns);
 }
 
 void call_hang_up(struct load *l, struct load_call *c)
@@ -92,8 +129,10 @@ void call_send(struct load *l, struct load_call *c)
     l->window->sent++;
     if (l->options->via == LOAD_TWILIO)
         twilio_send_frame(l, c);
-    else
+    else if (l->options->via == LOAD_RTP)
         rtp_send_frame(l, c);
+    else
+        echo_send_frame(l, c);
     c->frame++;
 }
 
@@ -103,8 +142,6 @@ void call_receive(struct load *l, struct load_call *c)
         rtp_answer(l, c);
     else if (l->options->via == LOAD_TWILIO)
         twilio_take(l, c);
-    else if (c->state == LOAD_LIVE)
-        rtp_take(l, c);
 }
 
 const uint8_t *call_say(struct load *l, struct load_call *c)
@@ -114,7 +151,7 @@ const uint8_t *call_say(struct load *l, struct load_call *c)
     bool speech = talk_frame(&c->talk, &l->options->talk, l->now_ns, &last);
 
     /* an echo answers nothing, and nothing is expected of it */
-    if (c->talk.unanswered != unanswered && l->options->via != LOAD_ECHO) {
+    if (c->talk.unanswered != unanswered && l->options->via < LOAD_ECHO) {
         l->window->unanswered++;
         c->spoke_ns = 0;
         call_fault(l, c, "a turn was not answered");

@@ -1,21 +1,17 @@
-/* RTP callers: POST /calls without waiting for it, then packets over a connected socket; and the
- * same packets to an echo, where there is nothing to ask. */
+/* RTP callers: POST /calls without waiting for it, then packets over the trunk. */
 #include <errno.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/json.h"
 #include "bench/load/load.h"
 #include "media/rtcp.h"
 
-#define PACKET_BYTES_MAX 2000
-#define GAP_MAX          3000 /* packets; beyond, the stream starts afresh */
+#define GAP_MAX 3000 /* packets; beyond, the stream starts afresh */
 
 int stream_connect(const struct url *u)
 {
@@ -30,81 +26,38 @@ int stream_connect(const struct url *u)
     if (fd < 0)
         return -1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    /* One that paces (BBR) sets a timer for each packet, which is the harness's cost alone. */
+    setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
     if (connect(fd, (struct sockaddr *)&raw, len) == 0 || errno == EINPROGRESS)
         return fd;
     close(fd);
     return -1;
 }
 
-/* A bound socket whose packets carry the time at which the kernel got them; *local: where. */
-static int open_socket(struct address *local)
+static void go_live(struct load *l, struct load_call *c, const struct address *peer)
 {
-    struct sockaddr_storage raw;
-    socklen_t len = address_to_sockaddr(local, &raw);
-    int fd = socket(raw.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
-
-    if (fd < 0)
-        return -1;
-    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
-    if (bind(fd, (struct sockaddr *)&raw, len) == 0) {
-        len = sizeof(raw);
-        if (getsockname(fd, (struct sockaddr *)&raw, &len) == 0) {
-            address_from_sockaddr(&raw, local);
-            return fd;
-        }
-    }
-    close(fd);
-    return -1;
-}
-
-static bool go_live(struct load *l, struct load_call *c, const struct address *peer)
-{
-    struct sockaddr_storage raw;
-    socklen_t len = address_to_sockaddr(peer, &raw);
     struct rand r = {l->options->seed + c->index};
 
-    if (connect(c->fd, (struct sockaddr *)&raw, len) < 0 || call_watch(l, c, c->fd) < 0)
-        return false;
+    trunk_claim(&l->trunk, c->index, peer, &c->peer);
     rtp_send_init(&c->out, (uint32_t)rand_u64(&r), (uint16_t)rand_u64(&r), (uint32_t)rand_u64(&r));
     call_live(l, c);
-    return true;
-}
-
-static void begin_echo(struct load *l, struct load_call *c)
-{
-    struct address peer = l->options->echo, local = l->options->local;
-
-    peer.port = (uint16_t)(peer.port + 2 * c->index);
-    local.port = (uint16_t)(local.port + 2 * c->index);
-    c->echo = calloc(1, sizeof(*c->echo));
-    c->fd = open_socket(&local);
-    if (!c->echo)
-        abort();
-    if (c->fd < 0 || !go_live(l, c, &peer))
-        call_end(l, c, "no socket for the echo");
 }
 
 void rtp_begin(struct load *l, struct load_call *c)
 {
-    struct address local = l->options->local;
+    const struct address *local = &l->trunk.local[trunk_socket(c->index)];
 
-    if (l->options->via == LOAD_ECHO) {
-        begin_echo(l, c);
-        return;
-    }
-    local.port = 0;
     c->stream = calloc(1, sizeof(*c->stream));
     if (!c->stream)
         abort();
-    c->fd = open_socket(&local);
     c->ask_fd = stream_connect(&l->options->api);
-    if (c->fd < 0 || c->ask_fd < 0 || call_watch(l, c, c->ask_fd) < 0) {
+    if (c->ask_fd < 0 || call_watch(l, c, c->ask_fd) < 0) {
         call_end(l, c, "no socket for the call");
         return;
     }
     char peer[ADDRESS_TEXT_BYTES], body[256];
     struct builder b = builder_of(c->stream->unsent, sizeof(c->stream->unsent));
-    address_text(&local, peer);
+    address_text(local, peer);
     snprintf(body, sizeof(body), "{\"agent\":\"%s\",\"rtp\":{\"peer\":\"%s\",\"codec\":\"%s\"}}",
              l->options->agent, peer, l->options->alaw ? "PCMA" : "PCMU");
     builder_printf(&b,
@@ -139,8 +92,10 @@ static void take_answer(struct load *l, struct load_call *c, bool ended)
         return;
     if (got.outcome != HTTP_OK)
         call_end(l, c, "the answer to POST /calls is not understood");
+    else if (head.status == 503)
+        call_refused(l, c, l->now_ns);
     else if (head.status != 201)
-        call_end(l, c, head.status == 503 ? "refused: the server is full" : "refused");
+        call_end(l, c, "refused");
     else if (!take_body(slice_of(s->message + got.used, s->answer_len - got.used), &peer))
         call_end(l, c, "the answer to POST /calls names no RTP address");
     else {
@@ -148,8 +103,7 @@ static void take_answer(struct load *l, struct load_call *c, bool ended)
         c->ask_fd = -1;
         free(c->stream);
         c->stream = NULL;
-        if (!go_live(l, c, &peer))
-            call_end(l, c, "the server's RTP address cannot be reached");
+        go_live(l, c, &peer);
     }
 }
 
@@ -186,39 +140,12 @@ void rtp_send_frame(struct load *l, struct load_call *c)
     uint8_t store[RTP_HEADER_BYTES + CORPUS_FRAME_BYTES];
     struct builder b = builder_of(store, sizeof(store));
     const uint8_t *said = call_say(l, c);
-    uint16_t seq = c->out.seq;
     uint32_t stamp = rtp_send_timestamp(&c->out, (int64_t)c->frame * CORPUS_FRAME_BYTES);
 
     if (rtp_send_packet(&c->out, &b, l->options->alaw ? RTP_PT_PCMA : RTP_PT_PCMU, c->frame == 0,
                         stamp, slice_of(said, CORPUS_FRAME_BYTES)) < 0)
         return;
-    if (c->echo) {
-        c->echo->sent_ns[seq % LOAD_ECHO_RING] = l->now_ns;
-        c->echo->said[seq % LOAD_ECHO_RING] = said;
-    }
-    if (send(c->fd, store, b.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == ECONNREFUSED) {
-        call_end(l, c, "the server's RTP port is closed");
-        return;
-    }
-}
-
-static void take_echo(struct load *l, struct load_call *c, const struct rtp_packet *p,
-                      int64_t at_ns)
-{
-    uint32_t slot = p->seq % LOAD_ECHO_RING;
-    int64_t took_ns = at_ns - c->echo->sent_ns[slot];
-
-    l->window->received++;
-    l->window->slots++;
-    if (!c->echo->said[slot] || p->payload.len != CORPUS_FRAME_BYTES ||
-        memcmp(p->payload.at, c->echo->said[slot], CORPUS_FRAME_BYTES) != 0) {
-        l->window->wrong++;
-        call_fault(l, c, "the echo is not what was said");
-    }
-    c->echo->said[slot] = NULL;
-    histogram_add(&l->window->echo, took_ns);
-    if (took_ns > LISTEN_LATE_NS)
-        l->window->late++;
+    trunk_send(&l->trunk, c->index, &c->peer, builder_slice(&b));
 }
 
 /* Moves the call's own time line on by what the timestamp says; packets that never came, and time
@@ -247,7 +174,7 @@ static void follow(struct load *l, struct load_call *c, const struct rtp_packet 
     c->stamp = p->timestamp;
 }
 
-static void take_packet(struct load *l, struct load_call *c, struct slice in, int64_t at_ns)
+void rtp_take(struct load *l, struct load_call *c, struct slice in, int64_t at_ns)
 {
     struct rtp_packet p;
     struct rtcp_in control;
@@ -261,10 +188,6 @@ static void take_packet(struct load *l, struct load_call *c, struct slice in, in
         call_fault(l, c, "a packet is no RTP");
         return;
     }
-    if (c->echo) {
-        take_echo(l, c, &p, at_ns);
-        return;
-    }
     if (c->heard && (uint16_t)(c->seq - p.seq) < GAP_MAX)
         return; /* a late or doubled one: its slot was counted as missing */
     l->window->received++;
@@ -273,43 +196,12 @@ static void take_packet(struct load *l, struct load_call *c, struct slice in, in
     call_hear(l, c, p.payload, at_ns);
 }
 
-/* When the kernel took the packet, on our clock; now, if it does not say. */
-static int64_t arrival_ns(struct load *l, struct msghdr *m)
-{
-    struct timespec t;
-
-    for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
-        if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_TIMESTAMPNS)
-            continue;
-        memcpy(&t, CMSG_DATA(h), sizeof(t));
-        return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec - l->wall_offset_ns;
-    }
-    return l->now_ns;
-}
-
-void rtp_take(struct load *l, struct load_call *c)
-{
-    uint8_t packet[PACKET_BYTES_MAX], control[64];
-    struct iovec room = {packet, sizeof(packet)};
-    struct msghdr m = {.msg_iov = &room,
-                       .msg_iovlen = 1,
-                       .msg_control = control,
-                       .msg_controllen = sizeof(control)};
-    ssize_t n = recvmsg(c->fd, &m, MSG_DONTWAIT);
-
-    if (n > 0)
-        take_packet(l, c, slice_of(packet, (size_t)n), arrival_ns(l, &m));
-    else if (n < 0 && errno == ECONNREFUSED)
-        call_end(l, c, "the server's RTP port is closed");
-}
-
 void rtp_bye(struct load *l, struct load_call *c)
 {
     uint8_t store[256];
     struct builder b = builder_of(store, sizeof(store));
     const struct rtcp_out bye = {.ssrc = c->out.ssrc, .cname = SLICE("load"), .bye = true};
 
-    (void)l;
     if (rtcp_build(&b, &bye) == 0)
-        (void)!send(c->fd, store, b.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        trunk_send(&l->trunk, c->index, &c->peer, builder_slice(&b));
 }

@@ -68,7 +68,8 @@ void twilio_begin(struct load *l, struct load_call *c)
 
     if (!s)
         abort();
-    s->rand.state = l->options->seed * 1000003 + c->index;
+    s->rand.state = l->options->seed * 1000003 + c->index +
+                    (uint64_t)c->generation * UINT64_C(0x9E3779B97F4A7C15);
     for (size_t i = 0; i < sizeof(random); i++)
         random[i] = (uint8_t)rand_below(&s->rand, 256);
     ws_key(random, s->key);
@@ -80,6 +81,8 @@ void twilio_begin(struct load *l, struct load_call *c)
     ws_build_request(&b, slice_str(l->options->media.authority),
                      slice_str(l->options->media.target), s->key, SLICE_NONE);
     c->fd = stream_connect(&l->options->media);
+    if (c->fd >= 0)
+        setsockopt(c->fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int));
     if (b.bad || c->fd < 0 || call_watch(l, c, c->fd) < 0) {
         call_end(l, c, "no socket for the call");
         return;
@@ -138,18 +141,18 @@ void twilio_bye(struct load *l, struct load_call *c)
 static void take_media(struct load *l, struct load_call *c, struct slice code)
 {
     struct load_stream *s = c->stream;
-    struct listen_result r = call_hear(l, c, code, l->now_ns);
-    int64_t ms = (int64_t)code.len / 8;
+    int64_t at_ns = l->heard_ns, ms = (int64_t)code.len / 8;
+    struct listen_result r = call_hear(l, c, code, at_ns);
 
     l->window->received++;
-    s->played_ns = (s->played_ns > l->now_ns ? s->played_ns : l->now_ns) + MS(ms);
+    s->played_ns = (s->played_ns > at_ns ? s->played_ns : at_ns) + MS(ms);
     if (!r.voiced)
         return;
     if (!r.continued) {
         listen_reschedule(&c->listen);
         s->position_ms = 0;
     }
-    call_slot(l, c, s->position_ms, l->now_ns);
+    call_slot(l, c, s->position_ms, at_ns);
     s->position_ms += ms;
 }
 
@@ -251,21 +254,40 @@ static void take_answer(struct load *l, struct load_call *c, struct slice in)
         return;
     if (got.outcome == HTTP_BAD)
         call_end(l, c, "the answer to the upgrade is no HTTP");
+    else if (head.status == 503)
+        call_refused(l, c, l->heard_ns);
     else if (ws_check_response(&head, s->key, SLICE_NONE, &what) < 0)
-        call_end(l, c, head.status == 503 ? "refused: the server is full" : what);
+        call_end(l, c, what);
     else
         go_live(l, c, slice_of(s->message + got.used, s->answer_len - got.used));
+}
+
+/* Reads what there is, with the kernel's time of its last byte in l->heard_ns. */
+static ssize_t receive(struct load *l, int fd, uint8_t *in)
+{
+    _Alignas(8) uint8_t control[64];
+    struct iovec room = {in, RECEIVE_BYTES};
+    struct msghdr m = {.msg_iov = &room,
+                       .msg_iovlen = 1,
+                       .msg_control = control,
+                       .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(fd, &m, MSG_DONTWAIT);
+    int64_t at_ns = n > 0 ? trunk_arrival_ns(&m) : 0;
+
+    l->heard_ns = at_ns ? at_ns - l->wall_offset_ns : l->now_ns;
+    return n;
 }
 
 void twilio_take(struct load *l, struct load_call *c)
 {
     static uint8_t in[RECEIVE_BYTES];
+    ssize_t n = RECEIVE_BYTES;
 
     if (c->stream && c->stream->unsent_len)
         put(l, c, SLICE_NONE);
-    /* ends: the socket has nothing more, or the call is over */
-    while (c->state == LOAD_ASKING || c->state == LOAD_LIVE) {
-        ssize_t n = recv(c->fd, in, sizeof(in), MSG_DONTWAIT);
+    /* ends: the socket has nothing more, which a short read says too, or the call is over */
+    while (n == RECEIVE_BYTES && (c->state == LOAD_ASKING || c->state == LOAD_LIVE)) {
+        n = receive(l, c->fd, in);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n <= 0)

@@ -13,22 +13,31 @@ static const char help[] =
     "is missing, that each packet comes in time, and how soon a reply begins.\n"
     "\n"
     "Where to:\n"
-    "  --via rtp|twilio|echo   rtp: POST /calls for each call, then RTP (default); twilio: media\n"
-    "                          WebSockets; echo: bare UDP to ports that send each packet back\n"
+    "  --via rtp|twilio|echo|relay\n"
+    "                          rtp: POST /calls for each call, then RTP (default); twilio: media\n"
+    "                          WebSockets; echo: bare UDP to ports that send each packet back;\n"
+    "                          relay: each two callers hear each other through a relay\n"
     "  --api URL               of POST /calls (http://127.0.0.1:8000)\n"
     "  --media URL             of the media WebSockets (ws://127.0.0.1:7860/media/AGENT)\n"
     "  --agent NAME            agent to be called (load)\n"
     "  --echo ADDRESS:PORT     first port of the echo, the others two apart (127.0.0.1:20000)\n"
-    "  --local ADDRESS[:PORT]  of our RTP sockets (127.0.0.1); with echo the first port (30000)\n"
+    "  --relay FILE            the relay's ports at the echo's address, one in a line and caller\n"
+    "  --local ADDRESS[:PORT]  of our 16 RTP sockets (127.0.0.1); the first port, the others two\n"
+    "                          apart (any; with echo and relay 30000)\n"
     "  --codec PCMU|PCMA       of RTP and echo (PCMU)\n"
+    "  --transcode             relay: every second caller speaks PCMA\n"
     "\n"
     "How many, how long:\n"
     "  --calls N[,N...]        calls held at one time; several: one step after the other (100)\n"
     "  --rate N                calls begun per second (50)\n"
     "  --settle S              seconds between a ramp and its measurement (3)\n"
     "  --hold S                seconds measured at each step (10)\n"
-    "  --quantum US            longest sleep-to-send distance: packets due within it leave\n"
-    "                          together (250)\n"
+    "  --quantum US            packets due within it leave together (a quarter of the number of\n"
+    "                          calls, at least 250, at most 1000)\n"
+    "\n"
+    "Short calls, beside those that are held:\n"
+    "  --churn N[,N...]        short calls begun per second, whatever the server says to them\n"
+    "  --churn-ms MS           how long each lasts from its asking (2000)\n"
     "\n"
     "What callers do:\n"
     "  --speech FOLDER         WAVs to speak, 8 kHz mono; without it a generated buzz\n"
@@ -58,9 +67,12 @@ enum option_key {
     KEY_MEDIA,
     KEY_AGENT,
     KEY_ECHO,
+    KEY_RELAY,
     KEY_LOCAL,
     KEY_CODEC,
     KEY_CALLS,
+    KEY_CHURN,
+    KEY_CHURN_MS,
     KEY_RATE,
     KEY_SETTLE,
     KEY_HOLD,
@@ -78,6 +90,7 @@ enum option_key {
     KEY_HTML,
     KEY_TITLE,
     KEY_NO_PROGRESS,
+    KEY_TRANSCODE,
     KEY_HELP,
 };
 
@@ -87,9 +100,13 @@ static const struct option keys[] = {
     {"media", required_argument, NULL, KEY_MEDIA},
     {"agent", required_argument, NULL, KEY_AGENT},
     {"echo", required_argument, NULL, KEY_ECHO},
+    {"relay", required_argument, NULL, KEY_RELAY},
+    {"transcode", no_argument, NULL, KEY_TRANSCODE},
     {"local", required_argument, NULL, KEY_LOCAL},
     {"codec", required_argument, NULL, KEY_CODEC},
     {"calls", required_argument, NULL, KEY_CALLS},
+    {"churn", required_argument, NULL, KEY_CHURN},
+    {"churn-ms", required_argument, NULL, KEY_CHURN_MS},
     {"rate", required_argument, NULL, KEY_RATE},
     {"settle", required_argument, NULL, KEY_SETTLE},
     {"hold", required_argument, NULL, KEY_HOLD},
@@ -132,19 +149,20 @@ static bool word(const char *const *words, int count, int *out)
     return false;
 }
 
-static bool take_steps(struct load_options *o)
+/* Numbers with commas between them. */
+static bool take_list(uint64_t least, uint32_t numbers[LOAD_STEPS_MAX], uint32_t *count)
 {
     struct slice rest = slice_str(optarg);
     uint64_t n;
 
-    o->step_count = 0;
+    *count = 0;
     while (rest.len) {
-        if (o->step_count == LOAD_STEPS_MAX ||
-            slice_u64(slice_cut(rest, ',', &rest), LOAD_CALLS_MAX, &n) < 0 || n == 0)
+        if (*count == LOAD_STEPS_MAX ||
+            slice_u64(slice_cut(rest, ',', &rest), LOAD_CALLS_MAX, &n) < 0 || n < least)
             return false;
-        o->steps[o->step_count++] = (uint32_t)n;
+        numbers[(*count)++] = (uint32_t)n;
     }
-    return o->step_count > 0;
+    return *count > 0;
 }
 
 static bool take_url(struct url *u, const char *schemes)
@@ -154,13 +172,32 @@ static bool take_url(struct url *u, const char *schemes)
     return url_parse(u, slice_str(optarg), schemes, &what) == 0;
 }
 
+static bool take_relay(struct load_options *o)
+{
+    FILE *f = fopen(optarg, "re");
+    char line[32];
+    uint64_t port;
+    bool good = f != NULL;
+
+    while (good && fgets(line, sizeof(line), f)) {
+        good = o->relay_count < LOAD_CALLS_MAX &&
+               slice_u64(slice_trim(slice_str(line)), UINT16_MAX, &port) == 0 && port;
+        if (good)
+            o->relay_ports[o->relay_count++] = (uint16_t)port;
+    }
+    if (f)
+        fclose(f);
+    return good && o->relay_count;
+}
+
 static bool take_where(struct load_options *o, int key)
 {
-    static const char *const vias[] = {"rtp", "twilio", "echo"}, *const codecs[] = {"PCMU", "PCMA"};
+    static const char *const vias[] = {"rtp", "twilio", "echo", "relay"}, *const codecs[] = {
+                                                                              "PCMU", "PCMA"};
     int n = 0;
 
     if (key == KEY_VIA) {
-        bool good = word(vias, 3, &n);
+        bool good = word(vias, 4, &n);
         o->via = (enum load_via)n;
         return good;
     }
@@ -175,6 +212,8 @@ static bool take_where(struct load_options *o, int key)
         return take_url(&o->media, "ws");
     if (key == KEY_ECHO)
         return address_parse(slice_str(optarg), true, &o->echo) == 0;
+    if (key == KEY_RELAY)
+        return take_relay(o);
     o->local.port = 0;
     return address_parse(slice_str(optarg), false, &o->local) == 0 ||
            address_parse(slice_str(optarg), true, &o->local) == 0;
@@ -186,7 +225,11 @@ static bool take_many(struct load_options *o, int key)
     bool good = true;
 
     if (key == KEY_CALLS)
-        return take_steps(o);
+        return take_list(0, o->steps, &o->step_count);
+    if (key == KEY_CHURN)
+        return take_list(1, o->rates, &o->rate_count);
+    if (key == KEY_CHURN_MS)
+        return number(100, 600000, &o->churn_ms);
     if (key == KEY_SETTLE)
         return number(0, 3600, &o->settle_s);
     if (key == KEY_HOLD)
@@ -272,9 +315,9 @@ static void defaults(struct load_options *o)
         .steps = {100},
         .step_count = 1,
         .rate = 50,
+        .churn_ms = 2000,
         .settle_s = 3,
         .hold_s = 10,
-        .quantum_us = 250,
         .seed = 1,
         .talk = {.spurt_ms = 1004, .pause_ms = 508, .quiet_ms = 300, .answer_ms = 8000},
         .echo = {.ip = {127, 0, 0, 1}, .family = 4, .port = 20000},
@@ -295,8 +338,18 @@ static enum options_outcome finish(struct load_options *o)
     char text[256];
     const char *what;
 
-    if (o->via == LOAD_ECHO && !o->local.port)
+    if (o->via >= LOAD_ECHO && !o->local.port)
         o->local.port = 30000;
+    for (uint32_t i = 0; o->via == LOAD_RELAY && i < o->step_count; i++)
+        if (o->steps[i] % 2 || o->steps[i] > o->relay_count)
+            return complain("--calls: of a relay's callers two make a call, and each has a port");
+    for (uint32_t i = 0; i < o->rate_count; i++)
+        if ((uint64_t)o->rates[i] * (uint64_t)o->churn_ms / 900 + 64 + LOAD_CALLS_MAX / 2 >
+            LOAD_CALLS_MAX)
+            return complain("--churn: too many short calls at one time");
+    for (uint32_t i = 0; i < o->step_count; i++)
+        if (!o->steps[i] && !o->rate_count)
+            return complain("--calls: none at all");
     if (o->via != LOAD_TWILIO || o->media.host[0])
         return OPTIONS_RUN;
     snprintf(text, sizeof(text), "ws://127.0.0.1:7860/media/%s", o->agent);
@@ -320,6 +373,8 @@ enum options_outcome options_read(struct load_options *o, int argc, char **argv)
             return complain("an option is not understood");
         if (key == KEY_NO_PROGRESS) {
             o->quiet = true;
+        } else if (key == KEY_TRANSCODE) {
+            o->transcode = true;
         } else if (!take(o, key)) {
             snprintf(text, sizeof(text), "--%s: \"%.64s\" does not fit", keys[at].name, optarg);
             return complain(text);

@@ -10,13 +10,14 @@
 #include "bench/load/talk.h"
 #include "base/url.h"
 
-#define LOAD_CALLS_MAX 9000 /* at one time: each holds one file, two while it is being set up */
+#define LOAD_CALLS_MAX 20000 /* at one time: each holds one file if it is no RTP */
 #define LOAD_STEPS_MAX 16
 
 enum load_via {
     LOAD_RTP,    /* calls by POST /calls, then RTP */
     LOAD_TWILIO, /* media WebSockets of Twilio's dialect */
     LOAD_ECHO,   /* bare UDP to ports that answer each packet with itself */
+    LOAD_RELAY,  /* ports of a relay: what one of two callers says comes to the other */
 };
 
 struct load_options {
@@ -25,11 +26,16 @@ struct load_options {
     struct address echo;   /* port of the first call, the others two apart */
     struct address local;  /* address of our sockets; echo: port of the first one */
     const char *agent, *speech, *json, *html, *title;
-    bool alaw, quiet;
+    uint16_t relay_ports[LOAD_CALLS_MAX]; /* relay: where each caller sends, at echo's address */
+    uint32_t relay_count;
+    bool alaw, transcode, quiet;
     uint32_t steps[LOAD_STEPS_MAX];
     uint32_t step_count;
-    uint32_t rate; /* calls per second while ramping */
-    int64_t settle_s, hold_s, quantum_us, script_ms;
+    uint32_t rate;                  /* calls per second while ramping */
+    uint32_t rates[LOAD_STEPS_MAX]; /* churn: short calls begun per second, one after the other */
+    uint32_t rate_count;            /* 0: no churn */
+    int64_t churn_ms;               /* how long a short call lasts */
+    int64_t settle_s, hold_s, quantum_us, script_ms; /* quantum 0: by the number of calls */
     uint64_t seed;
     pid_t pid;
     enum listen_expect expect;

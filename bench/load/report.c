@@ -10,6 +10,8 @@ uint32_t report_bad_calls(const struct load *l)
 
     for (uint32_t i = 0; i < l->call_count; i++)
         n += l->calls[i].what != NULL;
+    for (uint32_t i = 0; i < LOAD_NOTES_MAX; i++)
+        n += l->notes[i].count;
     return n;
 }
 
@@ -93,6 +95,17 @@ static void put_counts(struct jsonw *w, const struct load_window *v)
     jsonw_put_int(w, "broken_audio", (int64_t)v->broken);
 }
 
+static void put_churn(struct jsonw *w, const struct load_window *v)
+{
+    jsonw_put_int(w, "rate", v->rate);
+    jsonw_put_int(w, "begun", (int64_t)v->begun);
+    jsonw_put_int(w, "admitted", (int64_t)v->admitted);
+    jsonw_put_int(w, "refused", (int64_t)v->refused);
+    jsonw_put_int(w, "completed", (int64_t)v->completed);
+    jsonw_put_int(w, "held_back", (int64_t)v->held_back);
+    put_histogram(w, "refusal", &v->refusal);
+}
+
 static void put_window(struct jsonw *w, const struct load *l, const struct load_window *v)
 {
     jsonw_begin(w);
@@ -101,6 +114,8 @@ static void put_window(struct jsonw *w, const struct load *l, const struct load_
     jsonw_key(w, "seconds");
     jsonw_double(w, span_s(v), 3);
     put_counts(w, v);
+    if (v->rate)
+        put_churn(w, v);
     put_known(w, "late_slots_per_100k", report_late_100k(v), 2);
     put_known(w, "server_cpu_pct", report_cpu_pct(v), 2);
     put_known(w, "server_all_threads_pct",
@@ -110,6 +125,7 @@ static void put_window(struct jsonw *w, const struct load *l, const struct load_
     put_known(w, "server_rss_bytes", v->has_process ? (double)v->after.rss_bytes : -1, 0);
     put_known(w, "rss_bytes_per_call", (double)report_rss_call(l, v), 0);
     put_known(w, "harness_cpu_pct", report_own_pct(v), 2);
+    jsonw_put_int(w, "harness_lost", (int64_t)v->lost);
     put_histogram(w, "response", &v->response);
     put_histogram(w, "lateness", &v->lateness);
     put_histogram(w, "echo", &v->echo);
@@ -138,7 +154,7 @@ static void put_bad_calls(struct jsonw *w, const struct load *l)
 
 void report_json(const struct load *l, struct builder *b)
 {
-    static const char *const vias[] = {"rtp", "twilio", "echo"};
+    static const char *const vias[] = {"rtp", "twilio", "echo", "relay"};
     struct jsonw w;
 
     jsonw_init(&w, b);
@@ -147,13 +163,18 @@ void report_json(const struct load *l, struct builder *b)
     jsonw_put_cstr(&w, "codec", l->options->alaw ? "PCMA" : "PCMU");
     jsonw_put_int(&w, "seed", (int64_t)l->options->seed);
     jsonw_put_int(&w, "script_ms", l->options->script_ms);
-    jsonw_put_int(&w, "quantum_us", l->options->quantum_us);
+    jsonw_put_int(&w, "quantum_us", load_quantum_us(l));
     jsonw_put_int(&w, "calls_begun", l->begun);
     jsonw_put_int(&w, "calls_refused", l->failed);
     jsonw_put_int(&w, "calls_dropped", l->dropped);
     jsonw_put_int(&w, "bad_calls", report_bad_calls(l));
     jsonw_put_int(&w, "faults", (int64_t)l->faults);
     put_bad_calls(&w, l);
+    jsonw_key(&w, "notes");
+    jsonw_begin(&w);
+    for (uint32_t i = 0; i < LOAD_NOTES_MAX && l->notes[i].what; i++)
+        jsonw_put_int(&w, l->notes[i].what, l->notes[i].count);
+    jsonw_end(&w);
     put_histogram(&w, "setup", &l->setup);
     jsonw_key(&w, "steps");
     jsonw_begin_list(&w);
@@ -165,19 +186,31 @@ void report_json(const struct load *l, struct builder *b)
         b->bad = true;
 }
 
+static void churn_line(const struct load_window *w, FILE *out)
+{
+    fprintf(out,
+            "%5u a second: %llu begun, %llu admitted, %llu refused within %.1f ms (p99), %llu "
+            "completed\n",
+            w->rate, (unsigned long long)w->begun, (unsigned long long)w->admitted,
+            (unsigned long long)w->refused, histogram_us(&w->refusal, 990) / 1e3,
+            (unsigned long long)w->completed);
+}
+
 void report_lines(const struct load *l, FILE *out)
 {
     for (uint32_t i = 0; i < l->window_count; i++) {
         const struct load_window *w = &l->windows[i];
-        const struct histogram *h = l->options->via == LOAD_ECHO ? &w->echo : &w->response;
+        const struct histogram *h = l->options->via >= LOAD_ECHO ? &w->echo : &w->response;
         fprintf(out,
                 "%5u calls: cpu %.1f%%, %.2f us/pair, %s p50 %.1f p99 %.1f ms, late or missing "
                 "%.1f of 100k, wrong %llu, broken %llu, unanswered %llu, harness %.1f%%\n",
                 w->live, report_cpu_pct(w), report_us_pair(w),
-                l->options->via == LOAD_ECHO ? "echo" : "response", histogram_us(h, 500) / 1e3,
+                l->options->via >= LOAD_ECHO ? "echo" : "response", histogram_us(h, 500) / 1e3,
                 histogram_us(h, 990) / 1e3, report_late_100k(w), (unsigned long long)w->wrong,
                 (unsigned long long)w->broken, (unsigned long long)w->unanswered,
                 report_own_pct(w));
+        if (w->rate)
+            churn_line(w, out);
     }
     fprintf(out, "%u calls begun, %u refused, %u ended by the server, %u with a fault\n", l->begun,
             l->failed, l->dropped, report_bad_calls(l));

@@ -99,9 +99,9 @@ static void put_axes(struct builder *b, double x_top, double y_top)
         double x = x_top * i / GRID, y = y_top * i / GRID;
         builder_printf(b,
                        "<path class=g d=\"M%.1f %.1fH%d\"/><text class=y x=%d y=%.1f>%.4g</text>"
-                       "<text class=x x=%.1f y=%d>%.4g</text>\n",
+                       "<text class=%s x=%.1f y=%d>%.4g</text>\n",
                        x_at(0, x_top), y_at(y, y_top), PLOT_W - 12, LEFT - 6, y_at(y, y_top) + 4, y,
-                       x_at(x, x_top), PLOT_H - BOTTOM + 16, x);
+                       i == GRID ? "k" : "x", x_at(x, x_top), PLOT_H - BOTTOM + 16, x);
     }
     builder_printf(b, "<text class=x x=%d y=%d>%s</text><text x=4 y=14>%s</text>\n",
                    (PLOT_W + LEFT) / 2, PLOT_H - 4, plot.x_name, plot.y_name);
@@ -140,7 +140,7 @@ static void put_plot(struct builder *b)
 
 static const struct histogram *delays(const struct load *l, const struct load_window *w)
 {
-    return l->options->via == LOAD_ECHO ? &w->echo : &w->response;
+    return l->options->via >= LOAD_ECHO ? &w->echo : &w->response;
 }
 
 static void plot_response(const struct load *l, struct builder *b)
@@ -148,7 +148,7 @@ static void plot_response(const struct load *l, struct builder *b)
     static const uint32_t per_mille[] = {500, 900, 990};
     static const char *const names[] = {"p50", "p90", "p99"};
 
-    open_plot(l->options->via == LOAD_ECHO ? "There and back"
+    open_plot(l->options->via >= LOAD_ECHO ? "There and back"
                                            : "Last packet of speech to first packet of the reply, "
                                              "the script's own delays taken off",
               "calls", "ms");
@@ -232,13 +232,14 @@ static void put_row(const struct load *l, const struct load_window *w, struct bu
 
 static void put_table(const struct load *l, struct builder *b)
 {
-    builder_str(b, "<table><tr><th>calls<th>server shard CPU %<th>us per packet pair<th>p50 ms"
-                   "<th>p99 ms<th>late or missing slots of 100k<th>turns<th>unanswered"
-                   "<th>wrong audio<th>broken audio<th>harness CPU %<th>harness sends late, p99 ms"
-                   "</tr>\n");
+    builder_str(
+        b, "<div class=t><table><tr><th>calls<th>server shard CPU %<th>us per packet pair<th>p50 ms"
+           "<th>p99 ms<th>late or missing slots of 100k<th>turns<th>unanswered"
+           "<th>wrong audio<th>broken audio<th>harness CPU %<th>harness sends late, p99 ms"
+           "</tr>\n");
     for (uint32_t i = 0; i < l->window_count; i++)
         put_row(l, &l->windows[i], b);
-    builder_str(b, "</table>\n");
+    builder_str(b, "</table></div>\n");
     builder_printf(b,
                    "<p>%u calls begun, %u refused, %u ended by the server, %u with a fault. A "
                    "negative figure was not measured.</p>\n",
@@ -250,17 +251,20 @@ void report_html(const struct load *l, struct slice json, struct builder *b)
     builder_str(b, "<!doctype html><html lang=en><meta charset=utf-8>"
                    "<meta name=viewport content=\"width=device-width\"><title>");
     put_text(b, l->options->title);
-    builder_str(b, "</title><style>body{font:15px/1.45 system-ui,sans-serif;max-width:1180px;"
-                   "margin:24px auto;padding:0 16px;color:#1b1f24}"
-                   "main{display:grid;grid-template-columns:repeat(auto-fit,minmax(360px,1fr));"
-                   "gap:20px}figure{margin:0}figcaption{font-weight:600;margin-bottom:4px}"
-                   "svg{width:100%;background:#fbfbfa;border:1px solid #ddd}"
-                   "svg text{font-size:11px;fill:#444}.x{text-anchor:middle}.y,.k{text-anchor:end}"
-                   ".g{stroke:#e4e4e0}polyline{fill:none;stroke-width:2}"
-                   "table{border-collapse:collapse;margin:16px 0}td,th{border:1px solid #ddd;"
-                   "padding:4px 8px;text-align:right;font-weight:400}th{background:#f4f4f1}"
-                   "pre{overflow:auto;background:#f4f4f1;padding:8px;white-space:pre-wrap;"
-                   "word-break:break-all}</style><h1>");
+    builder_str(
+        b, "</title><style>body{font:15px/1.45 system-ui,sans-serif;max-width:1180px;"
+           "margin:24px auto;padding:0 16px;color:#1b1f24}"
+           "main{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(360px,100%),1fr));"
+           "gap:20px}figure{margin:0}figcaption{font-weight:600;margin-bottom:4px}"
+           "svg{width:100%;background:#fbfbfa;border:1px solid #ddd}"
+           "svg text{font-size:11px;fill:#444}.x{text-anchor:middle}.y,.k{text-anchor:end}"
+           ".g{stroke:#e4e4e0}polyline{fill:none;stroke-width:2}"
+           "table{border-collapse:collapse;margin:16px 0}td,th{border:1px solid #ddd;"
+           "padding:4px 8px;text-align:right;font-weight:400}th{background:#f4f4f1}"
+           ".t{overflow-x:auto}td,th{white-space:nowrap}th{white-space:normal;min-width:56px}"
+           "@media(max-width:600px){svg text{font-size:16px}}"
+           "pre{overflow:auto;background:#f4f4f1;padding:8px;white-space:pre-wrap;"
+           "word-break:break-all}</style><h1>");
     put_text(b, l->options->title);
     builder_str(b, "</h1>\n");
     put_table(l, b);

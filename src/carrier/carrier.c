@@ -1,5 +1,7 @@
 #include "carrier/carrier.h"
 
+#include <errno.h>
+
 #define CARRIER(ops) extern const struct carrier_ops ops;
 #include "carrier/carriers.def"
 #undef CARRIER
@@ -15,7 +17,13 @@ void carrier_init(struct carrier *c, const struct carrier_ops *ops)
     *c = (struct carrier){.ops = ops};
 }
 
-enum carrier_detect carrier_find(bool text, struct slice message, const struct carrier_ops **ops)
+static bool spoken_at(const struct carrier_ops *ops, enum carrier_path path)
+{
+    return ops->path == path || ops->path == CARRIER_PATH_BOTH;
+}
+
+enum carrier_detect carrier_find_at(enum carrier_path path, bool text, struct slice message,
+                                    const struct carrier_ops **ops)
 {
     enum carrier_detect best = CARRIER_NO;
     struct json_doc doc = {NULL};
@@ -23,7 +31,9 @@ enum carrier_detect carrier_find(bool text, struct slice message, const struct c
 
     *ops = NULL;
     for (size_t i = 0; i < ARRAY_LEN(carriers) && best != CARRIER_YES; i++) {
-        enum carrier_detect found = carriers[i]->detect(text, message, json ? &doc : NULL);
+        enum carrier_detect found = CARRIER_NO;
+        if (spoken_at(carriers[i], path))
+            found = carriers[i]->detect(text, message, json ? &doc : NULL);
         if (found > best)
             best = found;
         if (found == CARRIER_YES)
@@ -31,6 +41,11 @@ enum carrier_detect carrier_find(bool text, struct slice message, const struct c
     }
     json_free(&doc);
     return best;
+}
+
+enum carrier_detect carrier_find(bool text, struct slice message, const struct carrier_ops **ops)
+{
+    return carrier_find_at(CARRIER_PATH_MEDIA, text, message, ops);
 }
 
 const struct carrier_ops *carrier_at(size_t i)
@@ -82,4 +97,20 @@ bool carrier_in_order(struct carrier *c, const struct carrier_event *ev)
     c->sequence = ev->sequence ? ev->sequence : c->sequence;
     c->chunk = ev->chunk ? ev->chunk : c->chunk;
     return true;
+}
+
+int carrier_text(const struct json_doc *doc, const char *path, char *out, size_t out_bytes)
+{
+    int err = json_text_of(doc, path, out, out_bytes);
+
+    return err == -ENOENT ? 0 : err;
+}
+
+int carrier_count(const struct json_doc *doc, const char *path, uint64_t *out)
+{
+    int64_t value = 0;
+    int err = json_int_of(doc, path, 0, INT64_MAX, &value);
+
+    *out = (uint64_t)value;
+    return err == -ENOENT ? 0 : err;
 }

@@ -24,24 +24,6 @@ static void ignore(struct carrier_event *ev, const char *what)
     ev->what = what;
 }
 
-/* A text that may be missing: 0 also when there is none. */
-static int optional(const struct json_doc *doc, const char *path, char *out, size_t out_bytes)
-{
-    int err = json_text_of(doc, path, out, out_bytes);
-
-    return err == -ENOENT ? 0 : err;
-}
-
-/* A count that may be missing: then 0. */
-static int count_of(const struct json_doc *doc, const char *path, uint64_t *out)
-{
-    int64_t value = 0;
-    int err = json_int_of(doc, path, 0, INT64_MAX, &value);
-
-    *out = (uint64_t)value;
-    return err == -ENOENT ? 0 : err;
-}
-
 static const char *read_ids(const struct json_doc *doc, struct carrier_start *start)
 {
     if (json_text_of(doc, "start.streamSid", start->stream_id, sizeof(start->stream_id)) ||
@@ -50,20 +32,23 @@ static const char *read_ids(const struct json_doc *doc, struct carrier_start *st
     if (json_text_of(doc, "start.callSid", start->call_id, sizeof(start->call_id)) ||
         !carrier_id_plain(slice_str(start->call_id)))
         return "start without a usable callSid";
-    if (optional(doc, "start.accountSid", start->account, sizeof(start->account)))
+    if (carrier_text(doc, "start.accountSid", start->account, sizeof(start->account)))
         return "start with an unusable accountSid";
     return NULL;
 }
 
 static const char *read_parameters(const struct json_doc *doc, struct carrier_start *start)
 {
-    if (optional(doc, "start.customParameters.agent", start->agent, sizeof(start->agent)))
+    if (carrier_text(doc, "start.customParameters.agent", start->agent, sizeof(start->agent)))
         return "custom parameter agent is unusable";
     if (!start->agent[0] &&
-        optional(doc, "start.customParameters.agent_id", start->agent, sizeof(start->agent)))
+        carrier_text(doc, "start.customParameters.agent_id", start->agent, sizeof(start->agent)))
         return "custom parameter agent_id is unusable";
-    if (optional(doc, "start.customParameters.token", start->token, sizeof(start->token)))
+    if (carrier_text(doc, "start.customParameters.token", start->token, sizeof(start->token)))
         return "custom parameter token is unusable";
+    if (carrier_text(doc, "start.customParameters.from", start->from, sizeof(start->from)) ||
+        carrier_text(doc, "start.customParameters.to", start->to, sizeof(start->to)))
+        return "custom parameter from or to is unusable";
     return NULL;
 }
 
@@ -73,12 +58,13 @@ static const char *read_format(const struct json_doc *doc, struct carrier_start 
     char encoding[32];
     uint64_t rate_hz, channels;
 
-    if (optional(doc, "start.mediaFormat.encoding", encoding, sizeof(encoding)) ||
+    if (carrier_text(doc, "start.mediaFormat.encoding", encoding, sizeof(encoding)) ||
         (encoding[0] && strcmp(encoding, "audio/x-mulaw") != 0))
         return "media format is not audio/x-mulaw";
-    if (count_of(doc, "start.mediaFormat.sampleRate", &rate_hz) || (rate_hz && rate_hz != 8000))
+    if (carrier_count(doc, "start.mediaFormat.sampleRate", &rate_hz) ||
+        (rate_hz && rate_hz != 8000))
         return "sample rate is not 8000";
-    if (count_of(doc, "start.mediaFormat.channels", &channels) || channels > 1)
+    if (carrier_count(doc, "start.mediaFormat.channels", &channels) || channels > 1)
         return "more than one channel";
     start->encoding = CARRIER_MULAW8;
     start->rate_hz = 8000;
@@ -124,8 +110,8 @@ static void on_media(struct carrier *c, const struct json_doc *doc, void *audio,
     struct slice text = json_slice_of(doc, "media.payload");
     size_t len;
 
-    if (count_of(doc, "media.chunk", &ev->chunk) ||
-        count_of(doc, "media.timestamp", &ev->timestamp_ms)) {
+    if (carrier_count(doc, "media.chunk", &ev->chunk) ||
+        carrier_count(doc, "media.timestamp", &ev->timestamp_ms)) {
         carrier_bad(c, ev, "chunk or timestamp is not a number");
         return;
     }
@@ -209,7 +195,7 @@ static void on_message(struct carrier *c, const struct json_doc *doc, void *audi
 {
     if (!json_slice_of(doc, "event").at)
         carrier_bad(c, ev, "message without an event");
-    else if (count_of(doc, "sequenceNumber", &ev->sequence))
+    else if (carrier_count(doc, "sequenceNumber", &ev->sequence))
         carrier_bad(c, ev, "sequenceNumber is not a number");
     else if (json_is(doc, "event", "start"))
         on_start(c, doc, ev);
@@ -247,10 +233,12 @@ static void parse(struct carrier *c, bool text, struct slice message, void *audi
         carrier_bad(c, ev, "binary message");
         return;
     }
-    if (!twilio_parse_media(c, message, audio, audio_bytes, ev))
+    if (twilio_parse_media(c, message, audio, audio_bytes, ev)) {
+        if (!carrier_in_order(c, ev))
+            carrier_bad(c, ev, "media out of order");
+    } else if (!twilio_parse_mark(c, message, ev)) {
         twilio_parse_any(c, message, audio, audio_bytes, ev);
-    else if (!carrier_in_order(c, ev))
-        carrier_bad(c, ev, "media out of order");
+    }
 }
 
 /* ---- messages to Twilio ---- */

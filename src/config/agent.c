@@ -21,6 +21,8 @@ static const struct schema_field agent_fields[] = {
      .help = "What it says first; empty: it waits for the caller."},
     {"prompt", FIELD_TEXT, AT(prompt), "", NULL, 0, 60000,
      .help = "Who it is and how it behaves, for the language model."},
+    {"phone_numbers", FIELD_TEXTS, AT(phone_numbers), "[]", "^[+]?[0-9]{3,15}$", .most = 64,
+     .help = "Numbers whose calls it answers, where a carrier's request names no agent."},
     {"interaction_mode", FIELD_CHOICE, AT(mode), "conversational",
      "conversational|non_conversational",
      .help = "non_conversational says its greeting and hangs up."},
@@ -153,7 +155,8 @@ static int agent_checks(struct agent *a, char *why, size_t why_bytes)
 }
 
 /* Takes the document. */
-static int agent_make(struct yaml_doc *doc, struct agent **out, char *why, size_t why_bytes)
+static int agent_make(struct yaml_doc *doc, const char *(*env)(const char *), struct agent **out,
+                      char *why, size_t why_bytes)
 {
     struct agent *a = yaml_doc_alloc(doc, sizeof(*a));
     int rc = -ENOMEM;
@@ -162,6 +165,7 @@ static int agent_make(struct yaml_doc *doc, struct agent **out, char *why, size_
         a->doc = doc;
         a->file = yaml_doc_file(doc);
         a->refs = 1;
+        a->env = env;
         a->version = 1;
         rc = schema_read(&agent_schema, doc, a, why, why_bytes);
     }
@@ -184,7 +188,7 @@ int agent_read(const char *file, struct slice text, const char *(*env)(const cha
     int rc = yaml_doc_read(file, text, env, &doc, why, why_bytes);
 
     *out = NULL;
-    return rc ? rc : agent_make(doc, out, why, why_bytes);
+    return rc ? rc : agent_make(doc, env, out, why, why_bytes);
 }
 
 int agent_load(const char *path, const char *(*env)(const char *), struct agent **out, char *why,
@@ -194,7 +198,7 @@ int agent_load(const char *path, const char *(*env)(const char *), struct agent 
     int rc = yaml_doc_load(path, env, &doc, why, why_bytes);
 
     *out = NULL;
-    return rc ? rc : agent_make(doc, out, why, why_bytes);
+    return rc ? rc : agent_make(doc, env, out, why, why_bytes);
 }
 
 struct agent *agent_ref(struct agent *agent)
@@ -222,8 +226,16 @@ void agent_complain(const struct agent *agent, const char *key, char *why, size_
                     const char *what)
 {
     const struct yaml_node *n = schema_node(agent->doc, key);
+    const struct yaml_node *block = NULL;
+    char parent[YAML_KEY_BYTES + 1];
 
-    if (n)
+    /* What is missing is complained of where it should stand. */
+    if (!n &&
+        slice_cstr(slice_cut(slice_str(key), '.', &(struct slice){0}), parent, sizeof(parent)) == 0)
+        block = schema_node(agent->doc, parent);
+    if (block)
+        snprintf(why, why_bytes, "%s:%u: %s: %s", agent->file, block->line, key, what);
+    else if (n)
         config_complain(agent->doc, n, why, why_bytes, "%s", what);
     else
         snprintf(why, why_bytes, "%s:1: %s: %s", agent->file, key, what);

@@ -50,6 +50,7 @@ struct agent {
     const char *language;
     const char *greeting;
     const char *prompt;
+    struct text_list phone_numbers; /* whose calls it answers: "+15551234567" */
     int mode; /* enum agent_mode */
     struct agent_provider stt;
     struct agent_provider llm;
@@ -66,10 +67,11 @@ struct agent {
     int64_t turns_max;
     bool recording;
 
-    const char *file;   /* as loaded */
-    const char *folder; /* of the file, "." when it has none */
-    uint32_t version;   /* grows with each reload of this agent, from 1 */
-    uint32_t refs;      /* control thread only */
+    const char *file;                 /* as loaded */
+    const char *folder;               /* of the file, "." when it has none */
+    uint32_t version;                 /* grows with each reload of this agent, from 1 */
+    uint32_t refs;                    /* control thread only */
+    const char *(*env)(const char *); /* what it was read with, or NULL */
     struct yaml_doc *doc;
 };
 

@@ -7,6 +7,11 @@
 
 #define AT(member) offsetof(struct config, member)
 
+#define ACCOUNT_RULE "^[A-Za-z0-9_-]*$"
+#define SECRET_RULE  "^[!-~]*$" /* it goes into header lines */
+#define API_RULE     "^https?://[^[:space:]]+[^/[:space:]]$"
+#define NUMBER_RULE  "^([+]?[0-9]{3,15})?$"
+
 static const struct schema_field config_fields[] = {
     {"data_dir", FIELD_PATH, AT(data_dir), "./sidetone-data",
      .help = "Folder of recordings, transcripts, the journal and the embedded store."},
@@ -65,6 +70,30 @@ static const struct schema_field config_fields[] = {
              "agent right, at 16 kHz."},
     {"journal.region_mb", FIELD_WHOLE, AT(journal_mb), "4", NULL, 1, 1024,
      .help = "Megabytes of journal per shard: what its calls said and did until the store has it."},
+    {"twilio.account_sid", FIELD_TEXT, AT(twilio.id), "", ACCOUNT_RULE, 0, 80,
+     .help = "Account at Twilio."},
+    {"twilio.auth_token", FIELD_TEXT, AT(twilio.secret), "", SECRET_RULE, 0, 200,
+     .help = "Its token: Twilio's requests are verified with it, ours are signed in with it."},
+    {"twilio.api_url", FIELD_TEXT, AT(twilio.url), "https://api.twilio.com", API_RULE, 0, 200,
+     .help = "Address of Twilio's REST API."},
+    {"twilio.from", FIELD_TEXT, AT(twilio.from), "", NUMBER_RULE, 0, 31,
+     .help = "Number from which calls are placed, unless the request names one."},
+    {"plivo.auth_id", FIELD_TEXT, AT(plivo.id), "", ACCOUNT_RULE, 0, 80,
+     .help = "Account at Plivo."},
+    {"plivo.auth_token", FIELD_TEXT, AT(plivo.secret), "", SECRET_RULE, 0, 200,
+     .help = "Its token, as for Twilio."},
+    {"plivo.api_url", FIELD_TEXT, AT(plivo.url), "https://api.plivo.com", API_RULE, 0, 200,
+     .help = "Address of Plivo's REST API."},
+    {"plivo.from", FIELD_TEXT, AT(plivo.from), "", NUMBER_RULE, 0, 31,
+     .help = "Number from which calls are placed, unless the request names one."},
+    {"vobiz.auth_id", FIELD_TEXT, AT(vobiz.id), "", ACCOUNT_RULE, 0, 80,
+     .help = "Account at Vobiz."},
+    {"vobiz.auth_token", FIELD_TEXT, AT(vobiz.secret), "", SECRET_RULE, 0, 200,
+     .help = "Its token, as for Twilio."},
+    {"vobiz.api_url", FIELD_TEXT, AT(vobiz.url), "https://api.vobiz.ai/api/v1", API_RULE, 0, 200,
+     .help = "Address of Vobiz's REST API."},
+    {"vobiz.from", FIELD_TEXT, AT(vobiz.from), "", NUMBER_RULE, 0, 31,
+     .help = "Number from which calls are placed, unless the request names one."},
 };
 
 static const struct schema config_schema = {
@@ -82,6 +111,23 @@ static int public_url_trim(struct config *c)
         return 0;
     c->public_url = yaml_doc_text(c->doc, slice_of(c->public_url, len - 1));
     return c->public_url ? 0 : -ENOMEM;
+}
+
+/* A signature is made over the address by which a carrier reaches us. */
+static int accounts_check(struct config *c, char *why, size_t why_bytes)
+{
+    static const char *const secrets[] = {"twilio.auth_token", "plivo.auth_token",
+                                          "vobiz.auth_token"};
+    const struct config_account *accounts[] = {&c->twilio, &c->plivo, &c->vobiz};
+
+    for (size_t i = 0; i < ARRAY_LEN(accounts); i++) {
+        struct yaml_node *node = schema_node(c->doc, secrets[i]);
+        if (accounts[i]->secret[0] && !c->public_url[0])
+            return config_complain(c->doc, node, why, why_bytes, "needs public_url beside it");
+        if (accounts[i]->secret[0] && !accounts[i]->id[0])
+            return config_complain(c->doc, node, why, why_bytes, "needs the account beside it");
+    }
+    return 0;
 }
 
 /* A certificate without its key, or the other way round. */
@@ -112,6 +158,8 @@ static int checks(struct config *c, char *why, size_t why_bytes)
         err =
             tls_check(c, c->media_certificate, c->media_key,
                       c->media_key[0] ? "media.tls_key" : "media.tls_certificate", why, why_bytes);
+    if (!err)
+        err = accounts_check(c, why, why_bytes);
     return err ? err : public_url_trim(c);
 }
 
@@ -173,6 +221,30 @@ bool config_token_needed(const struct config *config)
     return config->media_token == CONFIG_TOKEN_ALWAYS;
 }
 
+static bool texts_equal(const struct text_list *a, const struct text_list *b)
+{
+    bool equal = a->count == b->count;
+
+    for (size_t i = 0; equal && i < a->count; i++)
+        equal = !strcmp(a->at[i], b->at[i]);
+    return equal;
+}
+
+const struct config_account *config_account(const struct config *config, const char *carrier)
+{
+    if (!strcmp(carrier, "twilio"))
+        return &config->twilio;
+    if (!strcmp(carrier, "plivo"))
+        return &config->plivo;
+    return strcmp(carrier, "vobiz") ? NULL : &config->vobiz;
+}
+
+static bool account_equal(const struct config_account *a, const struct config_account *b)
+{
+    return !strcmp(a->id, b->id) && !strcmp(a->secret, b->secret) && !strcmp(a->url, b->url) &&
+           !strcmp(a->from, b->from);
+}
+
 static bool address_equal(const struct bind_address *a, const struct bind_address *b)
 {
     return !strcmp(a->host, b->host) && a->port == b->port;
@@ -186,6 +258,8 @@ void config_restart_keys(const struct config *old, const struct config *next, ch
         bool changed;
     } keys[] = {
         {"data_dir", strcmp(old->data_dir, next->data_dir) != 0},
+        {"public_url", strcmp(old->public_url, next->public_url) != 0},
+        {"agents", !texts_equal(&old->agents, &next->agents)},
         {"shards", old->shards != next->shards},
         {"calls_max", old->calls_max != next->calls_max},
         {"io", old->io != next->io},
@@ -193,10 +267,16 @@ void config_restart_keys(const struct config *old, const struct config *next, ch
         {"store", strcmp(old->store, next->store) != 0},
         {"api.bind", !address_equal(&old->api_bind, &next->api_bind)},
         {"media.bind", !address_equal(&old->media_bind, &next->media_bind)},
+        {"media.token_required", old->media_token != next->media_token},
         {"rtp.bind", !address_equal(&old->rtp_bind, &next->rtp_bind)},
         {"rtp.ports", old->rtp_ports.first != next->rtp_ports.first ||
                           old->rtp_ports.last != next->rtp_ports.last},
+        {"recording.enabled", old->recording_enabled != next->recording_enabled},
+        {"recording.format", old->recording_format != next->recording_format},
         {"journal.region_mb", old->journal_mb != next->journal_mb},
+        {"twilio", !account_equal(&old->twilio, &next->twilio)},
+        {"plivo", !account_equal(&old->plivo, &next->plivo)},
+        {"vobiz", !account_equal(&old->vobiz, &next->vobiz)},
         {"api.tls_certificate", strcmp(old->api_certificate, next->api_certificate) != 0},
         {"api.tls_key", strcmp(old->api_key, next->api_key) != 0},
         {"media.tls_certificate", strcmp(old->media_certificate, next->media_certificate) != 0},

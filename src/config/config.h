@@ -13,6 +13,14 @@ enum config_realtime { CONFIG_REALTIME_AUTO, CONFIG_REALTIME_OFF };
 enum config_token { CONFIG_TOKEN_AUTO, CONFIG_TOKEN_ALWAYS, CONFIG_TOKEN_NEVER };
 enum config_recording { CONFIG_RECORDING_MONO16K, CONFIG_RECORDING_LEG, CONFIG_RECORDING_STEREO };
 
+/* An account at a carrier: what its HTTP half needs. */
+struct config_account {
+    const char *id;
+    const char *secret; /* "": none, its requests cannot be verified */
+    const char *url;    /* of its REST API; "": the carrier's own */
+    const char *from;   /* number that calls are placed from, unless told otherwise */
+};
+
 struct config {
     const char *data_dir;
     const char *public_url; /* without a final slash; "" when unknown */
@@ -36,9 +44,12 @@ struct config {
     const char *api_key;
     const char *media_certificate; /* "": the media port speaks ws */
     const char *media_key;
-    const char *ca_file;  /* "": the system's certificates */
-    const char *proxy;    /* "": none */
-    bool allow_private;   /* guarded requests may go to private addresses */
+    const char *ca_file; /* "": the system's certificates */
+    const char *proxy;   /* "": none */
+    bool allow_private;  /* guarded requests may go to private addresses */
+    struct config_account twilio;
+    struct config_account plivo;
+    struct config_account vobiz;
     struct yaml_doc *doc; /* owns every text above */
 };
 
@@ -53,7 +64,10 @@ void config_free(struct config **config);
 
 /* Whether a media upgrade needs a token although it carries no Origin. */
 bool config_token_needed(const struct config *config);
-/* Which keys differ and take effect only at the next start, as "shards, rtp.ports"; "" if none. */
+/* The account of the carrier of this name, NULL if there is no such carrier. */
+const struct config_account *config_account(const struct config *config, const char *carrier);
+/* Which keys differ and take effect only at the next start (all but log.level and drain_seconds),
+ * as "shards, rtp.ports"; "" if none. */
 void config_restart_keys(const struct config *old, const struct config *next, char *out,
                          size_t out_bytes);
 

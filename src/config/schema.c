@@ -284,6 +284,9 @@ static int list_item(struct reading *r, const struct schema_field *f, const stru
         return config_complain(r->doc, n, r->why, r->why_bytes, "must be a plain text");
     if (!n->text[0])
         return config_complain(r->doc, n, r->why, r->why_bytes, "must not be empty");
+    if (f->rule && !text_matches(n->text, f->rule))
+        return config_complain(r->doc, n, r->why, r->why_bytes, "\"%.80s\" must match %s", n->text,
+                               f->rule);
     int rc = f->type == FIELD_PATHS ? path_take(r, &g, &list->at[list->count]) : 0;
 
     if (f->type == FIELD_TEXTS)

@@ -45,9 +45,25 @@ int64_t playout_clock(const struct playout *p, int64_t now_ns)
     return sample_at(p, now_ns);
 }
 
-static struct playout_entry *entry_at(struct playout *p, uint32_t n)
+static const struct frame *entry_at(struct playout *p, uint32_t n)
 {
-    return &p->entries[n % PLAYOUT_ENTRIES_MAX];
+    return frame_at(p->pool, p->entries[n % PLAYOUT_ENTRIES_MAX]);
+}
+
+static uint32_t samples_of(const struct frame *f)
+{
+    return f->len / (uint32_t)sizeof(int16_t);
+}
+
+static int64_t end_of(const struct frame *f)
+{
+    return f->sample + samples_of(f);
+}
+
+static void clock_set(struct playout *p, int64_t clock)
+{
+    p->clock = clock;
+    p->due_ns = due_ns(p, clock);
 }
 
 static struct playout_piece *piece_at(struct playout *p, uint32_t n)
@@ -73,6 +89,9 @@ void playout_init(struct playout *p, const struct playout_config *config, struct
     p->config = *config;
     p->pool = pool;
     p->start_ns = start_ns;
+    if (config->packet_samples * NS_PER_S % config->rate_hz == 0)
+        p->packet_ns = config->packet_samples * NS_PER_S / config->rate_hz;
+    clock_set(p, 0);
     p->latency_ns = MS(config->latency_ms);
     p->speech_ends = -1;
     p->generation = 1;
@@ -82,7 +101,7 @@ void playout_start(struct playout *p, int64_t start_ns)
 {
     assert(!p->begun && p->pushed == 0);
     p->start_ns = start_ns;
-    p->clock = p->config.packet_samples;
+    clock_set(p, p->config.packet_samples);
 }
 
 /* ---- the ledger of what was heard ---- */
@@ -114,12 +133,19 @@ static int64_t marks_ceiling(struct playout *p, int64_t now_ns)
 
 static void entry_retire(struct playout *p)
 {
-    frame_put(p->pool, &entry_at(p, p->entry_head)->ref);
-    p->entry_head++;
+    frame_put(p->pool, &p->entries[p->entry_head++ % PLAYOUT_ENTRIES_MAX]);
+}
+
+/* All that was sent was heard, and is gone. */
+static bool heard_all(const struct playout *p)
+{
+    return p->heard == p->sent && p->run_head == p->run_tail && p->entry_head == p->entry_sent;
 }
 
 static void heard_update(struct playout *p, int64_t now_ns)
 {
+    if (heard_all(p))
+        return;
     int64_t by_time = heard_by_time(p, now_ns), ceiling = marks_ceiling(p, now_ns);
 
     p->heard = max64(p->heard, by_time < ceiling ? by_time : ceiling);
@@ -129,12 +155,8 @@ static void heard_update(struct playout *p, int64_t now_ns)
             break;
         p->run_head++;
     }
-    while (p->entry_head != p->entry_sent) {
-        const struct playout_entry *entry = entry_at(p, p->entry_head);
-        if (entry->first + entry->samples > p->heard)
-            break;
+    while (p->entry_head != p->entry_sent && end_of(entry_at(p, p->entry_head)) <= p->heard)
         entry_retire(p);
-    }
 }
 
 int64_t playout_heard_sample(struct playout *p, int64_t now_ns)
@@ -167,9 +189,9 @@ void playout_heard_text(struct playout *p, int64_t now_ns, struct playout_heard 
 
 bool playout_piece_next(struct playout *p, int64_t now_ns, uint32_t *piece)
 {
-    heard_update(p, now_ns);
     if (p->piece_head == p->piece_tail)
         return false;
+    heard_update(p, now_ns);
     const struct playout_piece *first = piece_at(p, p->piece_head);
     if (!first->ended || first->end > p->heard)
         return false;
@@ -267,8 +289,7 @@ static bool entry_room(struct playout *p)
         return true;
     if (p->entry_head == p->entry_sent)
         return false;
-    const struct playout_entry *oldest = entry_at(p, p->entry_head);
-    int64_t end = oldest->first + oldest->samples;
+    int64_t end = end_of(entry_at(p, p->entry_head));
     if (end > p->sent)
         return false;
     p->heard = max64(p->heard, end);
@@ -279,7 +300,7 @@ static bool entry_room(struct playout *p)
 int playout_push(struct playout *p, frame_ref ref)
 {
     struct frame *f = frame_at(p->pool, ref);
-    uint32_t samples = f->len / 2;
+    uint32_t samples = samples_of(f);
 
     if (f->generation != p->generation) {
         p->stale++;
@@ -293,7 +314,8 @@ int playout_push(struct playout *p, frame_ref ref)
     struct playout_piece *piece = piece_open(p, f->tag);
     if (!piece)
         return -ENOBUFS;
-    *entry_at(p, p->entry_tail++) = (struct playout_entry){ref, samples, p->pushed};
+    f->sample = p->pushed;
+    p->entries[p->entry_tail++ % PLAYOUT_ENTRIES_MAX] = ref;
     p->pushed += samples;
     piece->end = p->pushed;
     p->reply_open = true;
@@ -318,9 +340,9 @@ static void clock_catch_up(struct playout *p, int64_t now_ns)
     if (!p->config.continuous) {
         /* Nothing was sent while idle, so speech that comes now is due now. */
         if (behind > 0 && unsent(p) > 0 && !p->held)
-            p->clock += behind;
+            clock_set(p, p->clock + behind);
     } else if (behind > samples_of_ms(p, PLAYOUT_CATCHUP_MS) && behind >= packet) {
-        p->clock += behind / packet * packet;
+        clock_set(p, p->clock + behind / packet * packet);
         p->skipped_samples += (uint64_t)(behind / packet * packet);
         p->speaking = p->begun = false;
     }
@@ -329,15 +351,15 @@ static void clock_catch_up(struct playout *p, int64_t now_ns)
 static void speech_copy(struct playout *p, int16_t *out, uint32_t samples)
 {
     while (samples) {
-        const struct playout_entry *entry = entry_at(p, p->entry_sent);
-        uint32_t offset = (uint32_t)(p->sent - entry->first), part = entry->samples - offset;
-        part = part < samples ? part : samples;
-        memcpy(out, frame_pcm(frame_at(p->pool, entry->ref)) + offset, part * sizeof(*out));
+        const struct frame *f = entry_at(p, p->entry_sent);
+        uint32_t offset = (uint32_t)(p->sent - f->sample), part = samples_of(f) - offset;
+        bool whole = part <= samples;
+        part = whole ? part : samples;
+        memcpy(out, f->data + offset * sizeof(*out), part * sizeof(*out));
         out += part;
         samples -= part;
         p->sent += part;
-        if (offset + part == entry->samples)
-            p->entry_sent++;
+        p->entry_sent += whole;
     }
 }
 
@@ -370,16 +392,19 @@ bool playout_pull(struct playout *p, int64_t now_ns, int16_t *out, struct playou
 {
     uint32_t samples = p->config.packet_samples, speech = 0;
 
+    if (p->config.continuous && p->due_ns - MS(p->config.lead_ms) > now_ns)
+        return false; /* as the test below says, without the trouble */
     heard_update(p, now_ns);
-    clock_catch_up(p, now_ns);
-    if (p->clock > sample_at(p, now_ns + MS(p->config.lead_ms)))
+    if (!p->config.continuous || now_ns - p->due_ns > MS(PLAYOUT_CATCHUP_MS))
+        clock_catch_up(p, now_ns);
+    if (p->due_ns - MS(p->config.lead_ms) > now_ns)
         return false;
-    if (speech_ready(p, p->clock <= sample_at(p, now_ns)))
+    if (speech_ready(p, p->due_ns <= now_ns))
         speech = unsent(p) < samples ? (uint32_t)unsent(p) : samples;
     if (speech == 0 && !p->config.continuous)
         return false;
     *packet = (struct playout_packet){.clock = p->clock,
-                                      .due_ns = due_ns(p, p->clock),
+                                      .due_ns = p->due_ns,
                                       .samples = samples,
                                       .speech = speech,
                                       .first = !p->begun || (speech && !p->speaking)};
@@ -391,6 +416,7 @@ bool playout_pull(struct playout *p, int64_t now_ns, int16_t *out, struct playou
     }
     memset(out + speech, 0, (samples - speech) * sizeof(*out));
     p->clock += samples;
+    p->due_ns = p->packet_ns ? p->due_ns + p->packet_ns : due_ns(p, p->clock);
     p->speaking = speech > 0;
     p->begun = true;
     return true;
@@ -398,7 +424,7 @@ bool playout_pull(struct playout *p, int64_t now_ns, int16_t *out, struct playou
 
 int64_t playout_deadline_ns(const struct playout *p)
 {
-    int64_t due = due_ns(p, p->clock), early = due - MS(p->config.lead_ms);
+    int64_t due = p->due_ns, early = due - MS(p->config.lead_ms);
 
     if (p->config.continuous || speech_ready(p, false))
         return early;
@@ -474,11 +500,10 @@ int playout_mark_back(struct playout *p, uint32_t mark, int64_t now_ns)
 
 uint32_t playout_starved_ms(const struct playout *p, int64_t now_ns)
 {
-    int64_t gap = sample_at(p, now_ns) - p->speech_ends;
-
-    if (p->speech_ends < 0 || p->held || !p->reply_open || gap <= 0)
+    if (p->speech_ends < 0 || p->held || !p->reply_open)
         return 0;
-    return (uint32_t)ms_of_samples(p, gap);
+    int64_t gap = sample_at(p, now_ns) - p->speech_ends;
+    return gap > 0 ? (uint32_t)ms_of_samples(p, gap) : 0;
 }
 
 /* ---- barge-in ---- */
@@ -510,7 +535,7 @@ static void clock_rewind(struct playout *p, int64_t now_ns)
 
     p->run_head = p->run_tail;
     if (!p->config.continuous && p->clock > due)
-        p->clock = due;
+        clock_set(p, due);
 }
 
 void playout_cleared(struct playout *p, int64_t now_ns)

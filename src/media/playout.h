@@ -43,12 +43,6 @@ struct playout_config {
     bool marks;              /* the carrier echoes marks */
 };
 
-struct playout_entry {
-    frame_ref ref;
-    uint32_t samples;
-    int64_t first; /* speech axis */
-};
-
 /* What left without interruption, on both axes. */
 struct playout_run {
     int64_t clock;
@@ -66,36 +60,39 @@ struct playout_piece {
     int64_t mark_due_ns; /* when the mark ought to be back, latency apart */
 };
 
+/* What each packet touches comes first, the rings last. */
 struct playout {
     struct playout_config config;
+    bool held;
+    bool reply_open;         /* more audio of this reply will be pushed */
+    bool speaking;           /* the last packet carried speech */
+    bool begun;              /* a packet left */
     struct frame_pool *pool; /* borrowed, the shard's */
     int64_t start_ns;
-    int64_t latency_ns;
-    int64_t clock;       /* first sample of the next packet */
+    int64_t clock;       /* first sample of the next packet, */
+    int64_t due_ns;      /* and when it is due */
+    int64_t packet_ns;   /* length of a packet, 0 if that is no whole number */
     int64_t pushed;      /* speech axis */
     int64_t sent;        /* speech axis */
     int64_t heard;       /* speech axis; never goes back */
     int64_t speech_ends; /* clock, end of what was last sent of the reply in progress, or -1 */
-    uint32_t generation;
-    uint32_t marks_made;
-    bool held;
-    bool reply_open; /* more audio of this reply will be pushed */
-    bool speaking;   /* the last packet carried speech */
-    bool begun;      /* a packet left */
-    bool latency_learned;
     uint32_t entry_head, entry_sent, entry_tail; /* running counters */
     uint32_t piece_head, piece_tail;
     uint32_t run_head, run_tail;
-    struct playout_piece last; /* the last one reported as heard */
-    struct playout_entry entries[PLAYOUT_ENTRIES_MAX];
-    struct playout_piece pieces[PLAYOUT_PIECES_MAX];
-    struct playout_run runs[PLAYOUT_RUNS_MAX];
+    uint32_t generation;
+    uint32_t marks_made;
+    bool latency_learned;
+    int64_t latency_ns;
     /* counters */
     uint64_t underruns;        /* gaps inside a reply */
     uint64_t underrun_samples; /* their length */
     uint64_t stale;            /* frames of an old generation, refused */
     uint64_t skipped_samples;  /* of the clock, passed over because nobody pulled in time */
     uint64_t flushes;
+    struct playout_piece last; /* the last one reported as heard */
+    struct playout_run runs[PLAYOUT_RUNS_MAX];
+    struct playout_piece pieces[PLAYOUT_PIECES_MAX];
+    frame_ref entries[PLAYOUT_ENTRIES_MAX]; /* a frame's `sample` is its place on the speech axis */
 };
 
 /* Sample 0 of the clock is due at start_ns. The pool is borrowed for the playout's life. */
@@ -112,11 +109,12 @@ int64_t playout_clock(const struct playout *p, int64_t now_ns);
 
 /* ---- the feeder's side ---- */
 
-/* Takes the reference of one frame of PCM16 at the leg's rate, of any length from one sample up;
- * frame->generation must be the current one, frame->tag is the piece of text it speaks (another
- * tag than before ends the piece before). A reply begins with the first frame after the last
- * one's end. On error the caller keeps the reference: -ESTALE (old generation; counted), -EINVAL
- * (empty, odd length, other rate, a chain), -ENOBUFS (no room now: keep it and come back). */
+/* Takes the reference of one frame of PCM16 at the leg's rate, which nobody else keeps, of any
+ * length from one sample up; frame->generation must be the current one, frame->tag is the piece of
+ * text it speaks (another tag than before ends the piece before). A reply begins with the first
+ * frame after the last one's end. On error the caller keeps the reference: -ESTALE (old generation;
+ * counted), -EINVAL (empty, odd length, other rate, a chain), -ENOBUFS (no room now: keep it and
+ * come back). */
 MUST_USE int playout_push(struct playout *p, frame_ref ref);
 /* How much a feeder may push, in ms; 0: wait. */
 uint32_t playout_room_ms(const struct playout *p);

@@ -29,6 +29,11 @@ static void history_add(struct plc *p, const int16_t *pcm, size_t samples)
     memcpy(p->history + PLC_HISTORY - samples, pcm, samples * sizeof(*pcm));
 }
 
+void plc_seed(struct plc *p, const int16_t *pcm, size_t samples)
+{
+    history_add(p, pcm, samples);
+}
+
 /* ---- the pitch ---- */
 
 /* How far sums of squares are shifted so that the square of one still fits 63 bits. */

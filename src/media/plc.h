@@ -32,6 +32,9 @@ struct plc {
 void plc_init(struct plc *p, uint32_t rate_hz);
 /* The stream starts again: what was before says nothing about what comes. */
 void plc_reset(struct plc *p);
+/* What was heard just before, the newest last: an owner that keeps the last 35 ms itself need not
+ * feed what is good, but for what follows a loss. */
+void plc_seed(struct plc *p, const int16_t *pcm, size_t samples);
 /* Good samples, in order; after a loss their start is changed in place. Any number. */
 void plc_good(struct plc *p, int16_t *pcm, size_t samples);
 /* Samples that were lost; any number. */

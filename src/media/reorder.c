@@ -40,6 +40,15 @@ int reorder_put(struct reorder *r, int64_t seq, frame_ref ref, int64_t now_ns)
     return 0;
 }
 
+bool reorder_pass(struct reorder *r, int64_t seq)
+{
+    if (r->count || (r->started && seq != r->next))
+        return false;
+    r->started = true;
+    r->next = seq + 1;
+    return true;
+}
+
 static struct reorder_out slot_take(struct reorder *r, int64_t now_ns)
 {
     struct reorder_slot slot = r->slots[0];

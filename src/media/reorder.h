@@ -10,7 +10,7 @@
 
 #include "base/frame.h"
 
-#define REORDER_PACKETS_MAX 16 /* waiting packets; the oldest gap is given up before more wait */
+#define REORDER_PACKETS_MAX 8 /* waiting packets; the oldest gap is given up before more wait */
 
 struct reorder_slot {
     int64_t seq;
@@ -24,11 +24,11 @@ struct reorder {
     bool started;
     int64_t next; /* the sequence number that may leave */
     uint32_t count;
-    struct reorder_slot slots[REORDER_PACKETS_MAX]; /* by seq, ascending */
     uint64_t late;
     uint64_t duplicates;
-    uint64_t reordered; /* came late and were still in time */
-    uint64_t gaps;      /* packets given up */
+    uint64_t reordered;                             /* came late and were still in time */
+    uint64_t gaps;                                  /* packets given up */
+    struct reorder_slot slots[REORDER_PACKETS_MAX]; /* by seq, ascending */
 };
 
 /* packets_max is clamped to 1..REORDER_PACKETS_MAX - 1. */
@@ -39,6 +39,10 @@ void reorder_init(struct reorder *r, uint32_t packets_max, int64_t wait_ns);
  * -EEXIST (duplicate), -ETIME (its turn has passed) and -ENOBUFS (reorder_next() was not asked
  * until it had nothing more). */
 MUST_USE int reorder_put(struct reorder *r, int64_t seq, frame_ref ref, int64_t now_ns);
+
+/* Whether this packet is the next one and nothing waits, so that it need not be put at all: then it
+ * counts as taken, and the caller uses what it holds. */
+bool reorder_pass(struct reorder *r, int64_t seq);
 
 enum reorder_kind { REORDER_NONE, REORDER_FRAME, REORDER_GAP };
 

@@ -1,6 +1,8 @@
 #include "media/rtp.h"
 
+#include <endian.h>
 #include <errno.h>
+#include <string.h>
 
 #include "base/clock.h"
 
@@ -32,7 +34,33 @@ static int padding_strip(struct slice *payload)
     return 0;
 }
 
+/* A header of its shortest form, as nearly all are. */
+static int parse_short(struct slice datagram, struct rtp_packet *out)
+{
+    uint16_t seq;
+    uint32_t stamp, ssrc;
+
+    memcpy(&seq, datagram.at + 2, sizeof(seq));
+    memcpy(&stamp, datagram.at + 4, sizeof(stamp));
+    memcpy(&ssrc, datagram.at + 8, sizeof(ssrc));
+    *out = (struct rtp_packet){
+        .pt = datagram.at[1] & 0x7F,
+        .marker = datagram.at[1] >> 7 != 0,
+        .seq = be16toh(seq),
+        .timestamp = be32toh(stamp),
+        .ssrc = be32toh(ssrc),
+        .payload = slice_of(datagram.at + RTP_HEADER_BYTES, datagram.len - RTP_HEADER_BYTES)};
+    return 0;
+}
+
 int rtp_parse(struct slice datagram, struct rtp_packet *out)
+{
+    if (datagram.len >= RTP_HEADER_BYTES && datagram.at[0] == 0x80)
+        return parse_short(datagram, out);
+    return rtp_parse_plain(datagram, out);
+}
+
+int rtp_parse_plain(struct slice datagram, struct rtp_packet *out)
 {
     struct reader r = reader_of(datagram);
     uint8_t first = reader_u8(&r), second = reader_u8(&r);
@@ -67,21 +95,31 @@ uint32_t rtp_send_timestamp(const struct rtp_send *s, int64_t sample)
     return s->timestamp_at + (uint32_t)(uint64_t)sample;
 }
 
+void rtp_send_header(struct rtp_send *s, uint8_t *to, uint8_t pt, bool marker, uint32_t timestamp,
+                     size_t payload_bytes)
+{
+    uint16_t seq = htobe16(s->seq);
+    uint32_t stamp = htobe32(timestamp), ssrc = htobe32(s->ssrc);
+
+    to[0] = 0x80;
+    to[1] = (uint8_t)((marker ? 0x80 : 0) | (pt & 0x7F));
+    memcpy(to + 2, &seq, sizeof(seq));
+    memcpy(to + 4, &stamp, sizeof(stamp));
+    memcpy(to + 8, &ssrc, sizeof(ssrc));
+    s->seq++;
+    s->packets++;
+    s->octets += payload_bytes;
+    s->last_timestamp = timestamp;
+}
+
 int rtp_send_packet(struct rtp_send *s, struct builder *b, uint8_t pt, bool marker,
                     uint32_t timestamp, struct slice payload)
 {
     if (b->bad || b->size - b->len < RTP_HEADER_BYTES + payload.len)
         return -EMSGSIZE;
-    builder_u8(b, 0x80);
-    builder_u8(b, (uint8_t)((marker ? 0x80 : 0) | (pt & 0x7F)));
-    builder_u16(b, s->seq);
-    builder_u32(b, timestamp);
-    builder_u32(b, s->ssrc);
+    rtp_send_header(s, b->at + b->len, pt, marker, timestamp, payload.len);
+    b->len += RTP_HEADER_BYTES;
     builder_slice_add(b, payload);
-    s->seq++;
-    s->packets++;
-    s->octets += payload.len;
-    s->last_timestamp = timestamp;
     return 0;
 }
 

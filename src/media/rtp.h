@@ -38,6 +38,8 @@ struct rtp_packet {
 /* RFC 3550 5.1. Slices borrow from `datagram`. 0, or -EBADMSG: shorter than its own header,
  * version other than 2, an extension or padding that does not fit. */
 MUST_USE int rtp_parse(struct slice datagram, struct rtp_packet *out);
+/* The same without the short way for the usual header: the twin that tests compare with. */
+MUST_USE int rtp_parse_plain(struct slice datagram, struct rtp_packet *out);
 
 /* ---- sending ---- */
 struct rtp_send {
@@ -56,6 +58,11 @@ uint32_t rtp_send_timestamp(const struct rtp_send *s, int64_t sample);
 /* Writes header and payload and counts them. 0 or -EMSGSIZE (nothing is counted). */
 MUST_USE int rtp_send_packet(struct rtp_send *s, struct builder *b, uint8_t pt, bool marker,
                              uint32_t timestamp, struct slice payload);
+
+/* The same where the payload lies, or will lie, behind the header already: writes RTP_HEADER_BYTES
+ * and counts. */
+void rtp_send_header(struct rtp_send *s, uint8_t *to, uint8_t pt, bool marker, uint32_t timestamp,
+                     size_t payload_bytes);
 
 /* ---- receiving ---- */
 #define RTP_DROPOUT_MAX  3000 /* a forward jump up to here is loss, beyond it a restart (A.1) */

@@ -38,7 +38,8 @@ int vad_init(struct vad *v, const struct vad_config *config, int64_t sample)
         return -EINVAL;
     if (config->confidence == 0 || config->confidence > 1000)
         return -EINVAL;
-    if (network && (!config->weights || config->weights->rate_hz != config->rate_hz))
+    if (network &&
+        (!config->network || !config->weights || config->weights->rate_hz != config->rate_hz))
         return -EINVAL;
     memset(v, 0, sizeof *v);
     v->config = *config;
@@ -47,7 +48,7 @@ int vad_init(struct vad *v, const struct vad_config *config, int64_t sample)
     vad_energy_init(&v->energy, config->rate_hz);
     v->gate_hold = GATE_FIRST;
     if (network)
-        vad_silero_init(&v->silero, config->weights);
+        vad_silero_init(config->network, config->weights);
     return 0;
 }
 
@@ -165,13 +166,13 @@ static void window_done(struct vad *v)
     uint16_t per_mille = 0;
 
     if (gate_open(v)) {
-        per_mille = (uint16_t)(vad_silero_run(&v->silero) * 1000.0f + 0.5f);
+        per_mille = (uint16_t)(vad_silero_run(v->config.network) * 1000.0f + 0.5f);
         v->windows_run++;
     } else {
-        vad_silero_skip(&v->silero);
+        vad_silero_skip(v->config.network);
         v->windows_skipped++;
     }
-    judge(v, per_mille, v->silero.window);
+    judge(v, per_mille, v->config.network->window);
 }
 
 /* Samples up to the next end of a block or of a window. */
@@ -182,13 +183,13 @@ static size_t listen(struct vad *v, const int16_t *pcm, size_t n)
     if (v->config.kind == VAD_SILERO) {
         size_t left = (size_t)v->energy.block - v->energy.filled;
 
-        n = vad_silero_feed(&v->silero, pcm, n < left ? n : left);
+        n = vad_silero_feed(v->config.network, pcm, n < left ? n : left);
     }
     n = vad_energy_feed(&v->energy, pcm, n, &done);
     v->at += (int64_t)n;
     if (done)
         block_done(v);
-    if (v->config.kind == VAD_SILERO && vad_silero_full(&v->silero))
+    if (v->config.kind == VAD_SILERO && vad_silero_full(v->config.network))
         window_done(v);
     return n;
 }

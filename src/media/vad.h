@@ -29,7 +29,8 @@ struct vad_config {
     uint16_t stop_ms;    /* no voiced sample for so long: speech stops */
     uint16_t volume_min; /* per mille of -20..80 dB above one step: 400 is rms 10 */
     uint16_t gate_db;    /* the network rests below floor plus this; 0: it never rests */
-    const struct vad_weights *weights; /* VAD_SILERO: of the same rate */
+    const struct vad_weights *weights; /* VAD_SILERO: of the same rate, */
+    struct vad_silero *network;        /* and memory for its state; both borrowed */
 };
 
 /* Those of the systems that this replaces. */
@@ -63,11 +64,10 @@ struct vad {
     uint16_t window_level, window_margin;  /* most in the window so far */
     uint16_t margin_before;                /* of the last block */
     uint8_t gate_hold;                     /* windows that the gate stays open */
-    struct vad_silero silero;
 };
 
 /* `sample` is the number of the first sample to come. 0; -EINVAL: a rate that there is not, a
- * confidence of 0 or above 1000, or weights missing or of another rate. */
+ * confidence of 0 or above 1000, or a network's memory or weights missing or of another rate. */
 MUST_USE int vad_init(struct vad *v, const struct vad_config *config, int64_t sample);
 /* Listens to samples until something changes or they end; returns how many it took (call again for
  * the rest; a frame seldom takes two). *out is the state after them; out->change says whether

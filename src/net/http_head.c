@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/base64.h"
+#include "base/json.h"
 
 static struct http_result refuse(uint16_t status, const char *what)
 {
@@ -380,6 +381,7 @@ const char *http_status_text(uint16_t status)
         {200, "OK"},
         {201, "Created"},
         {204, "No Content"},
+        {206, "Partial Content"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
         {403, "Forbidden"},
@@ -390,6 +392,7 @@ const char *http_status_text(uint16_t status)
         {411, "Length Required"},
         {413, "Content Too Large"},
         {415, "Unsupported Media Type"},
+        {416, "Range Not Satisfiable"},
         {417, "Expectation Failed"},
         {426, "Upgrade Required"},
         {429, "Too Many Requests"},
@@ -419,4 +422,21 @@ void http_respond(struct builder *b, uint16_t status, const char *content_type, 
         builder_str(b, "Allow: GET, POST\r\n");
     builder_printf(b, "Content-Length: %zu\r\nConnection: close\r\n\r\n", body.len);
     builder_slice_add(b, body);
+}
+
+void http_respond_error(struct builder *b, const struct http_head *h, uint16_t status,
+                        const char *what)
+{
+    uint8_t body[256];
+    struct builder json = builder_of(body, sizeof(body));
+    struct jsonw w;
+
+    jsonw_init(&w, &json);
+    jsonw_begin(&w);
+    jsonw_put_bool(&w, "success", false);
+    jsonw_put_cstr(&w, "error", what);
+    jsonw_end(&w);
+    http_respond(b, status, "application/json", builder_slice(&json));
+    if (h->method == HTTP_HEAD)
+        b->len -= json.len;
 }

@@ -84,6 +84,10 @@ const char *http_status_text(uint16_t status);
 /* A whole response that ends the connection: status line, Content-Type (unless NULL),
  * Content-Length, Connection: close, the body. 426 names the WebSocket version, 405 the methods. */
 void http_respond(struct builder *b, uint16_t status, const char *content_type, struct slice body);
+/* The same with {"success":false,"error":what}; for HEAD the body is told of and not sent (RFC 9110
+ * section 9.3.2). */
+void http_respond_error(struct builder *b, const struct http_head *h, uint16_t status,
+                        const char *what);
 
 /* ---- query strings and form bodies (application/x-www-form-urlencoded) ---- */
 /* The next raw name=value; false at the end. Empty pieces ("a=1&&b=2") are skipped. */

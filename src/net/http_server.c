@@ -14,12 +14,13 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "net/http_head.h"
+#include "net/http_request.h"
 #include "net/tls.h"
 
 #define ACCEPT_BATCH_MAX  16
 #define ACCEPT_PAUSE_MS   100 /* out of file descriptors: try again then */
 #define LISTEN_BACKLOG    128
-#define REPLY_HEAD_BYTES  1024
+#define REPLY_HEAD_BYTES  2048
 #define REPLY_CHUNK_BYTES 32768 /* written at a time; the socket says when there is room again */
 #define REPLY_HEADERS_MAX 512
 #define CLOSE_TURNS_MAX   1000 /* of the loop, until libwebsockets has let go */
@@ -51,6 +52,12 @@ struct exchange {
     uint8_t *reply; /* LWS_PRE bytes of room, then head and body */
     size_t reply_len;
     size_t reply_sent;
+    int file; /* -1: none; what follows the reply's bytes comes from it */
+    uint64_t file_at;
+    uint64_t file_left;
+    char host[HTTP_HOST_BYTES_MAX];
+    char origin[HTTP_HOST_BYTES_MAX];
+    char range[HTTP_RANGE_BYTES_MAX];
 };
 
 struct http_server {
@@ -80,6 +87,10 @@ static void buffers_free(struct exchange *x)
     x->body = NULL;
     x->reply = NULL;
     x->body_len = x->body_size = x->reply_len = x->reply_sent = 0;
+    if (x->file >= 0)
+        close(x->file);
+    x->file = -1;
+    x->file_left = 0;
 }
 
 static uint8_t *buffer_new(size_t bytes)
@@ -109,6 +120,7 @@ static struct exchange *exchange_get(struct http_server *server)
         x->server = server;
         x->index = i;
         x->last = false;
+        x->file = -1;
         server->connections++;
         return x;
     }
@@ -145,7 +157,8 @@ static size_t reply_head(struct exchange *x, const struct http_answer *answer, c
     if (answer->content_type)
         builder_printf(&b, "content-type: %s\r\n", answer->content_type);
     if (answer->status != 204)
-        builder_printf(&b, "content-length: %zu\r\n", answer->body.len);
+        builder_printf(&b, "content-length: %llu\r\n",
+                       (unsigned long long)(answer->file ? answer->file->bytes : answer->body.len));
     builder_str(&b, "cache-control: no-store\r\n");
     if (answer->headers)
         builder_str(&b, answer->headers);
@@ -159,13 +172,22 @@ static size_t reply_head(struct exchange *x, const struct http_answer *answer, c
 static void exchange_reply(struct exchange *x, const struct http_answer *answer)
 {
     char head[REPLY_HEAD_BYTES];
-    size_t head_len, body_len;
+    size_t head_len, body_len, room;
 
     if (x->server->listener < 0)
         x->last = true;
     head_len = reply_head(x, answer, head);
     body_len = x->head_only || answer->status == 204 ? 0 : answer->body.len;
-    x->reply = buffer_new(LWS_PRE + head_len + body_len);
+    room = head_len + body_len;
+    if (answer->file && answer->file->bytes && !x->head_only) {
+        x->file = answer->file->fd;
+        x->file_at = answer->file->from;
+        x->file_left = answer->file->bytes;
+        room = room < REPLY_CHUNK_BYTES ? REPLY_CHUNK_BYTES : room;
+    } else if (answer->file) {
+        close(answer->file->fd);
+    }
+    x->reply = buffer_new(LWS_PRE + room);
     memcpy(x->reply + LWS_PRE, head, head_len);
     if (body_len)
         memcpy(x->reply + LWS_PRE + head_len, answer->body.at, body_len);
@@ -181,8 +203,11 @@ bool http_server_reply(struct http_server *server, uint64_t id, const struct htt
 {
     struct exchange *x = exchange_find(server, id);
 
-    if (!x)
+    if (!x) {
+        if (answer->file)
+            close(answer->file->fd);
         return false;
+    }
     exchange_reply(x, answer);
     return true;
 }
@@ -221,6 +246,23 @@ bool http_server_fail(struct http_server *server, uint64_t id, uint16_t status, 
     return true;
 }
 
+/* The next piece of the file takes the place of what was sent. False: it is shorter than it was. */
+static bool file_read(struct exchange *x)
+{
+    size_t want = x->file_left < REPLY_CHUNK_BYTES ? (size_t)x->file_left : REPLY_CHUNK_BYTES;
+    ssize_t n = pread(x->file, x->reply + LWS_PRE, want, (off_t)x->file_at);
+
+    if (n <= 0)
+        return false;
+    x->file_at += (uint64_t)n;
+    x->file_left -= (uint64_t)n;
+    x->reply_len = (size_t)n;
+    x->reply_sent = 0;
+    /* A long file may take a while; each piece has its time. */
+    lws_set_timeout(x->wsi, PENDING_TIMEOUT_HTTP_CONTENT, (int)x->server->setup.answer_s);
+    return true;
+}
+
 /* Writes the next piece; what the callback returns: -1 ends the connection. */
 static int reply_write(struct exchange *x)
 {
@@ -232,6 +274,8 @@ static int reply_write(struct exchange *x)
     if (lws_write(x->wsi, at, n, LWS_WRITE_HTTP_HEADERS) < 0)
         return -1;
     x->reply_sent += n;
+    if (x->reply_sent == x->reply_len && x->file_left && !file_read(x))
+        return -1;
     if (x->reply_sent < x->reply_len) {
         lws_callback_on_writable(x->wsi);
         return 0;
@@ -242,25 +286,6 @@ static int reply_write(struct exchange *x)
 }
 
 /* ---- requests ---- */
-
-static const char *method_name(int method)
-{
-    switch (method) {
-    case LWSHUMETH_GET:
-    case LWSHUMETH_HEAD:
-        return "GET";
-    case LWSHUMETH_POST:
-        return "POST";
-    case LWSHUMETH_DELETE:
-        return "DELETE";
-    case LWSHUMETH_PUT:
-        return "PUT";
-    case LWSHUMETH_PATCH:
-        return "PATCH";
-    default:
-        return "";
-    }
-}
 
 /* What is allowed at the path, as a header line; false when nothing lies there. */
 static bool route_allowed(const struct http_server *server, struct slice path, struct builder *out)
@@ -324,18 +349,12 @@ static bool read_query(struct exchange *x, struct lws *wsi)
     return true;
 }
 
-static bool read_length(struct lws *wsi, bool *given, uint64_t *length)
+static bool read_headers(struct exchange *x, struct lws *wsi)
 {
-    char text[24];
-    int n = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH);
-
-    *length = 0;
-    *given = n > 0;
-    if (n <= 0)
-        return true;
-    if (lws_hdr_copy(wsi, text, sizeof(text), WSI_TOKEN_HTTP_CONTENT_LENGTH) < 0)
-        return false;
-    return slice_u64(slice_str(text), UINT32_MAX, length) == 0;
+    if (!http_read_header(wsi, WSI_TOKEN_HTTP_RANGE, x->range, sizeof(x->range), &x->ask.range))
+        x->ask.range = SLICE_NONE;
+    return http_read_header(wsi, WSI_TOKEN_HOST, x->host, sizeof(x->host), &x->ask.host) &&
+           http_read_header(wsi, WSI_TOKEN_ORIGIN, x->origin, sizeof(x->origin), &x->ask.origin);
 }
 
 static void hand_over(struct exchange *x)
@@ -356,7 +375,7 @@ static bool refuse_body(struct exchange *x, struct lws *wsi, int method, uint64_
 {
     bool given;
 
-    if (!read_length(wsi, &given, length)) {
+    if (!http_read_length(wsi, &given, length)) {
         x->last = true;
         exchange_fail(x, 400, "bad_request", "Content-Length is no number", NULL, NULL);
         return true;
@@ -392,13 +411,17 @@ static int on_head(struct exchange *x, struct lws *wsi)
     x->ask.path = slice_of(x->path, path_len);
     if (refuse_body(x, wsi, method, &length))
         return 0;
-    x->ask.route = route_find(x->server, method_name(method), x->ask.path, &x->ask.param);
+    x->ask.route = route_find(x->server, http_method_name(method), x->ask.path, &x->ask.param);
     if (!x->ask.route || (size_t)uri_len > path_len) {
         refuse_route(x);
         return 0;
     }
     if (!read_query(x, wsi)) {
         exchange_fail(x, 400, "bad_request", "the query is too long", NULL, NULL);
+        return 0;
+    }
+    if (!read_headers(x, wsi)) {
+        exchange_fail(x, 400, "bad_request", "Host or Origin is too long", NULL, NULL);
         return 0;
     }
     x->body_size = (size_t)length;
@@ -568,31 +591,14 @@ static const struct lws_protocols protocols[] = {
     {.name = NULL},
 };
 
-static bool secured(const struct http_server_setup *setup)
-{
-    return setup->certificate && setup->certificate[0];
-}
-
-/* libwebsockets only says that it failed: the files are tried here first, for a sentence. */
-static int certificate_try(const struct http_server_setup *setup, char *why, size_t why_bytes)
-{
-    struct tls_context *tried = NULL;
-
-    if (!secured(setup))
-        return 0;
-    int err = tls_server_context_new(setup->certificate, setup->key, &tried, why, why_bytes);
-    tls_context_free(&tried);
-    return err;
-}
-
 void http_server_renew(struct http_server *server)
 {
     const struct http_server_setup *setup = &server->setup;
     char why[300];
 
-    if (!secured(setup))
+    if (!setup->certificate)
         return;
-    if (certificate_try(setup, why, sizeof(why)))
+    if (tls_files_try(setup->certificate, setup->key, why, sizeof(why)))
         log_error("http", NULL, "%s: the certificate before it stays", why);
     else if (lws_tls_cert_updated(server->context, setup->certificate, setup->key, NULL, 0, NULL,
                                   0))
@@ -620,7 +626,7 @@ static int library_open(struct http_server *server)
         .keepalive_timeout = (int)server->setup.idle_s,
     };
 
-    if (secured(&server->setup)) {
+    if (server->setup.certificate) {
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
         info.alpn = "http/1.1";
         info.ssl_cert_filepath = server->setup.certificate;
@@ -675,7 +681,8 @@ int http_server_new(const struct http_server_setup *setup, struct http_server **
         abort();
     server->setup = *setup;
     server->listener = -1;
-    err = certificate_try(setup, why, why_bytes);
+    /* libwebsockets would only say that it failed. */
+    err = setup->certificate ? tls_files_try(setup->certificate, setup->key, why, why_bytes) : 0;
     if (err)
         goto fail;
     err = listen_open(server);

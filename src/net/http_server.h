@@ -16,6 +16,8 @@
 #define HTTP_CONNECTIONS_MAX 256  /* at once; one more is accepted and closed at once */
 #define HTTP_PATH_BYTES_MAX  512  /* decoded; beyond: 404 */
 #define HTTP_QUERY_BYTES_MAX 1024 /* decoded; beyond: 400 */
+#define HTTP_HOST_BYTES_MAX  300  /* Host, Origin; beyond: 400 */
+#define HTTP_RANGE_BYTES_MAX 64   /* Range; beyond it is not taken notice of */
 
 struct uv_loop_s;
 struct http_server;
@@ -35,13 +37,25 @@ struct http_ask {
     struct slice param; /* what stood for {}, decoded; empty without one */
     struct slice query; /* decoded pieces "name=value", each with a final NUL */
     struct slice body;
+    struct slice host;   /* Host, or empty */
+    struct slice origin; /* Origin, or empty: browsers send it with what is not a plain GET */
+    struct slice range;  /* Range, or empty: http_range() reads it */
+};
+
+/* A part of an open file, as a body. */
+struct http_file {
+    int fd; /* taken, and closed, whatever becomes of the answer */
+    uint64_t from;
+    uint64_t bytes;
 };
 
 struct http_answer {
     uint16_t status;
-    const char *content_type; /* NULL: no body */
-    struct slice body;        /* copied */
-    const char *headers;      /* further whole lines "name: value\r\n", or NULL */
+    const char *content_type;     /* NULL: no body */
+    struct slice body;            /* copied */
+    const struct http_file *file; /* instead of a body, read piece by piece as the client takes it;
+                                     NULL: none */
+    const char *headers;          /* further whole lines "name: value\r\n", or NULL */
 };
 
 struct http_server_setup {
@@ -51,7 +65,7 @@ struct http_server_setup {
     size_t route_count;
     void (*on_request)(void *context, const struct http_ask *ask);
     void *context;
-    const char *certificate; /* PEM: speaks https alone; NULL or "": http */
+    const char *certificate; /* PEM: speaks https alone; NULL: http */
     const char *key;
     unsigned header_s; /* a request has this long to arrive whole: 5 */
     unsigned idle_s;   /* between requests: 10 */
@@ -82,6 +96,16 @@ bool http_server_fail(struct http_server *server, uint64_t id, uint16_t status, 
 
 /* The value of a query argument; false when it is not there. */
 bool http_ask_arg(const struct http_ask *ask, const char *name, struct slice *value);
+/* Is the request of a page of our own, or of no page? Judged by Origin, which must be the host that
+ * was asked; and the host must be a number, localhost or `known` ("" for none), since any name can
+ * be made to lead here. Pure. */
+bool http_ask_own(const struct http_ask *ask, struct slice known);
+/* A Host without its port; the brackets of a numeric address stay. */
+struct slice http_host_name(struct slice host);
+/* What a Range header (RFC 9110, 14.2) asks of `size` bytes. 0: *from and *bytes say it; -ENOENT:
+ * all, since there is none or several or no sense in it; -ERANGE: nothing of what there is. Pure.
+ */
+MUST_USE int http_range(struct slice range, uint64_t size, uint64_t *from, uint64_t *bytes);
 /* Does the path match the pattern? Then *param is the segment that stood for {}. Pure. */
 bool http_path_match(const char *pattern, struct slice path, struct slice *param);
 

@@ -33,6 +33,11 @@ const char *provider_setting(const struct provider_config *config, const char *k
     return fallback;
 }
 
+uint32_t provider_rate_hz(const struct provider_ops *ops, const struct provider_config *config)
+{
+    return ops->rate ? ops->rate(config) : ops->rate_hz;
+}
+
 void intents_init(struct intents *out)
 {
     out->count = 0;

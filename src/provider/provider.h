@@ -47,12 +47,22 @@ struct provider_setting {
     const char *value;
 };
 
+/* One tool that the agent's calls may use, for an llm. `end_call` is built in and not among them.
+ */
+struct provider_tool {
+    const char *name; /* ^[a-zA-Z0-9_-]{1,64}$ */
+    const char *description;
+    const char *parameters; /* JSON Schema of its arguments, an object; NULL: it takes none */
+};
+
 struct provider_config {
     const char *agent;    /* name of the agent */
     const char *language; /* "en" */
     const char *voice;    /* tts */
     const char *model;
     const char *prompt;   /* llm: system prompt, or "" */
+    const char *greeting; /* llm: what the caller hears first, or "": no turn of the llm's own */
+    const char *env_key;  /* what ops->key_env holds in the environment, or NULL */
     const char *data_dir; /* where the product's data lies (grammars, models) */
     const char *folder;   /* where the agent file lies: relative file settings start here */
     const void *loaded;   /* what ops->load made of all this, shared by the agent's calls */
@@ -60,6 +70,8 @@ struct provider_config {
     double speed; /* tts: 1.0 is normal */
     const struct provider_setting *settings;
     size_t setting_count;
+    const struct provider_tool *tools; /* llm */
+    size_t tool_count;
 };
 
 /* The value of a setting, or `fallback`. */
@@ -86,8 +98,8 @@ enum provider_input_kind {
     INPUT_STATUS, /* the HTTP response began: status */
     INPUT_CHUNK,  /* part of the HTTP response's body */
     INPUT_END,    /* the HTTP response is complete */
-    INPUT_CLOSED, /* the socket or request ended too early: status is the close code, HTTP status or
-                     0; data: one clause that says why */
+    INPUT_CLOSED, /* the socket or request ended too early: status is the close code, the HTTP
+                     status, or 0; data: one clause that says why. Nothing of it comes any more */
     INPUT_JOB,    /* a lane job of this provider emitted this: flag is the job's own tag */
     INPUT_TIMER,  /* deadline() has passed */
 };
@@ -126,7 +138,9 @@ struct provider_input {
     const struct provider_turn *turn;     /* INPUT_TURN */
 };
 
-/* ---- intents ---- */
+/* ---- intents ----
+ * What one points to is copied by the actor before the next step, so it may lie in the provider's
+ * own state. */
 enum provider_intent_kind {
     /* head: header lines, each ended by CR LF, without Host and lengths */
     INTENT_CONNECT, /* open a WebSocket: data is the URL (ws, wss), head the extra header lines */
@@ -181,7 +195,7 @@ struct provider_intent {
 };
 
 #define INTENTS_MAX      32
-#define INTENT_BYTES_MAX 32768
+#define INTENT_BYTES_MAX 131072
 
 /* Where a step puts its intents: bounded, cleared by the actor before each step. More than fit sets
  * `bad`; the actor then fails the provider with a reason. */
@@ -216,13 +230,19 @@ struct job_port {
     bool (*cancelled)(struct job_port *port);
 };
 
+#define PROVIDER_STATE_MAX 1048576 /* an agent whose plug-in needs more is refused */
+
 struct provider_ops {
     const char *name; /* as agents write it: "pocketsphinx" */
     enum provider_kind kind;
     const char *summary;  /* one line for --list-providers */
     const char *settings; /* names of the settings it knows, space-separated */
     uint32_t rate_hz;     /* stt: what it wants; tts: what it gives; llm: 0 */
-    size_t state_bytes;   /* pointer-free or not, it dies with the actor without a destructor */
+    size_t state_bytes;   /* pointer-free or not, it dies with the actor without a destructor;
+                             zeroed at the start. At most PROVIDER_STATE_MAX */
+    const char *key_env;  /* variable that holds its key by custom ("OPENAI_API_KEY"), or NULL */
+    /* The rate where it depends on settings; NULL: always rate_hz. */
+    uint32_t (*rate)(const struct provider_config *config);
 
     /* Agent load, control thread, may block and allocate: is this configuration usable (files,
      * keys)? What all calls of the agent share read-only (a compiled grammar, a parsed rule file)
@@ -249,6 +269,9 @@ struct provider_ops {
     void (*job_close)(void *session, struct job_port *port);
     void (*worker_close)(void *worker);
 };
+
+/* Samples per second of its audio under this configuration; 0 for an llm. */
+uint32_t provider_rate_hz(const struct provider_ops *ops, const struct provider_config *config);
 
 /* By name and kind, from providers.def; NULL if there is none. */
 const struct provider_ops *provider_find(enum provider_kind kind, const char *name);

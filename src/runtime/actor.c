@@ -166,6 +166,12 @@ void actor_stop_self(struct actor *a, struct reason reason)
     actor_stop(a->shard, a->id, reason);
 }
 
+void actor_stop_until(struct actor *a, int64_t at_ns)
+{
+    assert(a->life == ACTOR_STOPPING);
+    wheel_set(&a->shard->wheel, &a->stop_deadline.timer, at_ns);
+}
+
 void actor_end(struct actor *a)
 {
     if (a->life == ACTOR_ENDED)
@@ -195,16 +201,18 @@ static void run_stop(struct actor *a)
 
 static bool ledger_is_zero(const struct ledger *l)
 {
-    return l->handles == 0 && l->timers == 0 && l->sessions == 0 && l->frames == 0;
+    return l->handles == 0 && l->timers == 0 && l->sessions == 0 && l->frames == 0 &&
+           l->blocks == 0;
 }
 
 static void log_ledger(struct actor *a)
 {
     const struct log_about *about = a->type->about ? a->type->about(a) : NULL;
 
-    log_error("runtime", about, "%s ended holding %u handles, %u timers, %u sessions, %u frames",
+    log_error("runtime", about,
+              "%s ended holding %u handles, %u timers, %u sessions, %u frames, %u blocks",
               a->type->name, a->ledger.handles, a->ledger.timers, a->ledger.sessions,
-              a->ledger.frames);
+              a->ledger.frames, a->ledger.blocks);
 }
 
 /* Behind what the child itself has sent; when the queue is full, at once. */
@@ -271,12 +279,13 @@ static void end_by_force(struct actor *a)
         wheel_set(&shard->wheel, &a->stop_deadline.timer, shard->now_ns + MS(100));
         return;
     }
-    log_error("runtime", about, "%s did not stop within %d s and is ended by force", a->type->name,
-              (int)(ACTOR_STOP_NS / NS_PER_S));
+    log_error("runtime", about, "%s did not stop in time and is ended by force", a->type->name);
     a->forced = 1;
     while (a->timers)
         actor_timer_cancel(a, a->timers);
     lane_close_owned(a);
+    while (a->memory)
+        actor_memory_put(a, a->memory + 1);
     if (shard->io && a->ledger.handles)
         a->ledger.handles =
             (uint16_t)(a->ledger.handles - shard->io->ops->close_owned(shard->io, actor_owner(a)));
@@ -387,6 +396,35 @@ void actor_frame_let_go(struct actor *a, frame_ref *ref)
     frame_put(a->shard->pool, ref);
 }
 
+/* ---- memory ---- */
+
+void *actor_memory(struct actor *a, size_t bytes)
+{
+    void *block = block_get(a->shard->blocks, bytes);
+
+    if (!block)
+        return NULL;
+    struct block_head *head = block_head(block);
+    head->next = a->memory;
+    a->memory = head;
+    a->ledger.blocks++;
+    return block;
+}
+
+/* An actor has a handful of blocks at most. */
+void actor_memory_put(struct actor *a, void *block)
+{
+    struct block_head **at = &a->memory;
+
+    if (!block)
+        return;
+    while (*at != block_head(block))
+        at = &(*at)->next;
+    *at = (*at)->next;
+    a->ledger.blocks--;
+    block_put(a->shard->blocks, block);
+}
+
 /* ---- sending ---- */
 
 /* The call a sender belongs to: its outermost parent below the root. */
@@ -409,6 +447,17 @@ static bool refused(struct actor *from, struct msg *m, enum if_full policy)
     return false;
 }
 
+/* As actor_find() without touching the actor, which is fetched meanwhile: of one that has ended and
+ * is not buried yet it says yes, and the message is stale when its turn comes. */
+static bool is_there(const struct shard *shard, struct actor_id id)
+{
+    if (id.slot >= shard->slots_total || !shard->actors[id.slot] ||
+        shard->generations[id.slot] != id.generation)
+        return false;
+    __builtin_prefetch(shard->actors[id.slot]);
+    return true;
+}
+
 bool actor_send(struct actor *from, struct msg *m, enum if_full policy)
 {
     struct shard *shard = from->shard;
@@ -419,7 +468,7 @@ bool actor_send(struct actor *from, struct msg *m, enum if_full policy)
             return refused(from, m, policy);
         return true;
     }
-    if (!actor_find(shard, m->to)) {
+    if (!is_there(shard, m->to)) {
         frame_put(shard->pool, &m->frame);
         shard->stale++;
         return false;

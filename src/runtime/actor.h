@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/block.h"
 #include "base/log.h"
 #include "base/reason.h"
 #include "runtime/io.h"
@@ -31,6 +32,7 @@ struct actor;
 struct actor_type {
     const char *name;
     size_t size_bytes; /* of the whole struct */
+    size_t hot_bytes;  /* of its beginning, touched by each packet: fetched ahead; 0: a line */
     void (*handle)(struct actor *a, const struct msg *m);
     /* Name of its present state, for GET /actors and logs; NULL: "running". */
     const char *(*state)(const struct actor *a);
@@ -46,8 +48,10 @@ struct ledger {
     uint16_t timers;   /* set, not fired */
     uint16_t sessions; /* lane sessions */
     uint16_t frames;   /* actor_frame_hold() */
+    uint32_t blocks;   /* actor_memory() */
 };
 
+/* The first 64 bytes are what each message touches: a cache line. */
 struct actor {
     struct actor_id id;
     uint8_t life;   /* enum actor_life */
@@ -57,6 +61,11 @@ struct actor {
     uint32_t role; /* what the parent calls this child */
     const struct actor_type *type;
     struct shard *shard;
+    struct slot_place { /* see actor_slot_join */
+        struct slot_place *next;
+        struct slot_place **prev;
+        struct actor *actor;
+    } slot;
     struct actor *parent;
     struct actor *child;      /* first */
     struct actor *sibling;    /* next child of the same parent */
@@ -64,18 +73,16 @@ struct actor {
     struct ledger ledger;
     struct reason reason;       /* why it stops, once it does */
     struct actor_timer *timers; /* set ones, so that an end by force can cancel them */
+    struct block_head *memory;  /* what actor_memory() gave it */
     struct actor_timer {        /* embed as many as needed in the actor's own struct */
         struct timer timer;
         struct actor *owner; /* NULL: not set */
         struct actor_timer *next;
         uint32_t tag;
     } stop_deadline;
-    struct slot_place { /* see actor_slot_join */
-        struct slot_place *next;
-        struct slot_place **prev;
-        struct actor *actor;
-    } slot;
 };
+
+_Static_assert(offsetof(struct actor, parent) <= 64, "one cache line");
 
 /* Arguments (at most MSG_BODY_BYTES, pointer-free) and frame arrive with MSG_START, delivered
  * before this returns. `parent` is on the same shard, or NULL for a root. The new actor, or NULL
@@ -89,6 +96,9 @@ struct actor *actor_spawn(struct shard *shard, const struct actor_type *type, st
 void actor_stop(struct shard *shard, struct actor_id id, struct reason reason);
 /* Stops itself. */
 void actor_stop_self(struct actor *a, struct reason reason);
+/* A stopping actor that waits for something slower than ACTOR_STOP_NS, and bounds that wait itself,
+ * says when it is to be ended by force instead. */
+void actor_stop_until(struct actor *a, int64_t at_ns);
 /* In answer to MSG_STOP, once everything is let go and no child is left: the slot is given back. */
 void actor_end(struct actor *a);
 /* Moves a child to another parent of the same shard. */
@@ -130,6 +140,14 @@ void actor_slot_leave(struct actor *a);
 /* A frame the actor keeps beyond its handler is held and let go through these, for its ledger. */
 frame_ref actor_frame_hold(struct actor *a, frame_ref ref);
 void actor_frame_let_go(struct actor *a, frame_ref *ref);
+
+/* Zeroed memory beyond the actor's own struct, for what is large and seldom used, counted in its
+ * ledger; NULL when there is none: the call ends with a reason. What its stop leaves behind is a
+ * wrong runtime, except after an end by force. */
+void *actor_memory(struct actor *a, size_t bytes);
+/* Gives it back; `*at` becomes NULL. Accepts NULL. */
+#define actor_memory_back(a, at) (actor_memory_put((a), *(at)), (void)(*(at) = NULL))
+void actor_memory_put(struct actor *a, void *block);
 
 /* ---- io in the actor's name: as io.h says, and counted in its ledger ---- */
 int actor_udp_open(struct actor *a, const struct address *local, io_id *id, struct address *bound);

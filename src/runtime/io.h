@@ -53,6 +53,8 @@ typedef void io_deliver(void *context, const struct io_event *event);
 struct io_setup {
     struct frame_pool *pool; /* of the shard: frames given to io_*_send are put back here */
     io_deliver *deliver;
+    /* A hint, some events ahead: this owner's is at hand. NULL: not wanted. */
+    void (*soon)(void *context, uint64_t owner);
     void *context;
     uint32_t handles_max;   /* open things at once; beyond it opens give -EMFILE */
     uint32_t receive_bytes; /* memory for received data, shared by all handles */

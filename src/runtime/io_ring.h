@@ -14,6 +14,8 @@
 #define SCRATCH_MAX    256 /* sends of more than one piece, and connects, per submission */
 #define OPENS_MAX      64  /* files being opened at once */
 #define DRAIN_MAX      1024
+#define BUFFERS_FIRST  512 /* provided at the beginning; more whenever they did not suffice */
+#define BUFFER_STRIDE  (IO_BUFFER_BYTES + 64) /* not a power of two: they share no cache sets */
 
 /* In the top byte of user_data; below it the number of a slot, write or open. */
 enum ring_op {
@@ -74,6 +76,8 @@ struct ring {
     uint8_t *memory;
     struct held *held;
     uint32_t buffer_count;
+    uint32_t
+        buffers_out; /* of them with the kernel, or in use: few, so that they stay in a cache */
     uint32_t held_count;
 
     struct msghdr named; /* the shape of what multishot recvmsg fills in */
@@ -109,6 +113,10 @@ bool ring_cancel(struct ring *r, struct slot *s, enum ring_op op);
 void receive_want(struct ring *r, struct slot *s, enum receive_state wanted);
 struct slice buffer_at(const struct ring *r, uint32_t number, uint32_t len);
 void buffer_put(struct ring *r, uint32_t number);
+/* The kernel found none: counts it, and provides more. */
+void buffers_short(struct ring *r);
+/* Provides `count` further ones, as far as there are. */
+void buffers_add(struct ring *r, uint32_t count);
 /* Ends what a dead slot has in the ring, then releases it. */
 void slot_die(struct ring *r, struct slot *s);
 /* Puts the descriptor into the ring's table, or -1 to take it out. */

@@ -36,6 +36,7 @@ enum slot_pend {
     PEND_CLOSED = 8,
 };
 
+/* What every packet touches comes first. */
 struct slot {
     uint64_t owner;
     int fd;
@@ -53,9 +54,19 @@ struct slot {
     bool starved;     /* a listener without descriptor or slot for the next connection */
     bool todo_listed; /* outlives the occupant, as the two lists do */
     bool ready_listed;
-    int err; /* of the deferred event */
+    /* io_uring's own */
+    uint8_t receiving; /* enum receive_state */
+    bool fixed;        /* its descriptor is in the ring's table, at the slot's number */
+    bool asked;        /* accept, connect or open is in the ring */
+    bool asked_cancel; /* and the cancellation of that, or of a send */
+    bool sending;      /* a send of a stream is in the ring */
+    bool drained;      /* UDP: connected, and strangers' datagrams are gone */
+    bool ended;        /* the peer's end waits behind held data or a pause */
+    uint32_t ops;      /* operations in the ring that name the slot */
+    uint64_t sqe_last; /* number of the last submission entry that names its descriptor */
     struct address peer;
 
+    int err;             /* of the deferred event */
     uint32_t node_first; /* chains to send, oldest first; 0: none */
     uint32_t node_last;
     frame_ref send_at; /* the frame that goes next, and how much of it has gone */
@@ -74,16 +85,7 @@ struct slot {
     bool blocked;      /* the kernel's send buffer is full */
 
     /* io_uring's own */
-    uint8_t receiving;   /* enum receive_state */
-    bool fixed;          /* its descriptor is in the ring's table, at the slot's number */
-    bool asked;          /* accept, connect or open is in the ring */
-    bool asked_cancel;   /* and the cancellation of that, or of a send */
-    bool sending;        /* a send of a stream is in the ring */
-    bool drained;        /* UDP: connected, and strangers' datagrams are gone */
-    bool ended;          /* the peer's end waits behind held data or a pause */
-    uint32_t ops;        /* operations in the ring that name the slot */
     uint32_t open_node;  /* of a file that is being opened */
-    uint64_t sqe_last;   /* number of the last submission entry that names its descriptor */
     uint32_t held_first; /* received while paused: buffer numbers + 1 */
     uint32_t held_last;
 };
@@ -117,6 +119,7 @@ struct io_core {
     struct io io;
     struct frame_pool *pool;
     io_deliver *deliver;
+    void (*soon)(void *context, uint64_t owner);
     void *context;
     struct slot *slots; /* slots[0] is nobody */
     uint32_t slot_count;

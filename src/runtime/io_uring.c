@@ -17,6 +17,8 @@
 #include "runtime/io_ring.h"
 
 #define NUMBER_MASK UINT32_MAX
+#define SOON_NEAR   2    /* events ahead of which the owner's memory is fetched, */
+#define SOON_FAR    6    /* and the slot's */
 #define FREE_ROUNDS 2000 /* of 1 ms, for what is in flight when the backend ends */
 
 /* ---- the operations of io.h ---- */
@@ -83,13 +85,14 @@ static void packet_queue(struct ring *r, struct slot *s, frame_ref frame, const 
     out = &r->packets[(r->packet_first + r->packet_count++) % SQ_ENTRIES];
     out->sqe = r->sqe_count;
     out->frame = frame;
-    io_uring_prep_send(sqe, s->fd, f->data, f->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    io_uring_prep_send(sqe, s->fixed ? (int)slot_number(&r->core, s) : s->fd, f->data, f->len,
+                       MSG_DONTWAIT | MSG_NOSIGNAL);
     if (to) {
         socklen_t len = socket_name(s->family, to, &name);
         memcpy(&out->name, &name, sizeof(out->name));
         io_uring_prep_send_set_addr(sqe, (struct sockaddr *)&out->name, (uint16_t)len);
     }
-    io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS);
+    io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS | (s->fixed ? IOSQE_FIXED_FILE : 0u));
     ring_aim_at(r, s, sqe, ring_data(OP_PACKET, 0));
 }
 
@@ -384,6 +387,28 @@ static void enter(struct ring *r, int64_t timeout_ns, bool tick)
     ring_submitted(r);
 }
 
+/* What the events to come will touch: the slot first, then, when that is here, what its owner
+ * wants. */
+static void look_ahead(struct ring *r, unsigned left)
+{
+    const unsigned *head = r->ring.cq.khead;
+    uint64_t data;
+
+    if (!r->core.soon || left <= SOON_NEAR)
+        return;
+    data = r->ring.cq.cqes[(*head + SOON_NEAR) & r->ring.cq.ring_mask].user_data;
+    if (data >> 56 == OP_RECEIVE)
+        r->core.soon(r->core.context, r->core.slots[data & NUMBER_MASK].owner);
+    if (left <= SOON_FAR)
+        return;
+    data = r->ring.cq.cqes[(*head + SOON_FAR) & r->ring.cq.ring_mask].user_data;
+    if (data >> 56 == OP_RECEIVE) {
+        const struct slot *s = &r->core.slots[data & NUMBER_MASK];
+        __builtin_prefetch(s);
+        __builtin_prefetch(&s->receiving);
+    }
+}
+
 static void uring_wait(struct io *io, int64_t timeout_ns, bool tick)
 {
     struct ring *r = (struct ring *)io;
@@ -401,6 +426,7 @@ static void uring_wait(struct io *io, int64_t timeout_ns, bool tick)
     count = io_uring_cq_ready(&r->ring);
     for (unsigned i = 0; i < count; i++) {
         unsigned head = *r->ring.cq.khead & r->ring.cq.ring_mask;
+        look_ahead(r, count - i);
         struct io_uring_cqe cqe = {
             .user_data = r->ring.cq.cqes[head].user_data,
             .res = r->ring.cq.cqes[head].res,
@@ -429,7 +455,7 @@ static bool all_free(const struct ring *r)
 static void ring_free(struct ring *r)
 {
     if (r->memory)
-        munmap(r->memory, (size_t)r->buffer_count * IO_BUFFER_BYTES);
+        munmap(r->memory, (size_t)r->buffer_count * BUFFER_STRIDE);
     if (r->buffers)
         munmap(r->buffers, r->buffer_count * sizeof(struct io_uring_buf));
     free(r->held);
@@ -502,7 +528,7 @@ static int buffers_new(struct ring *r, uint32_t bytes)
             break;
         r->buffer_count *= 2;
     }
-    size = (size_t)r->buffer_count * IO_BUFFER_BYTES;
+    size = (size_t)r->buffer_count * BUFFER_STRIDE;
     r->held = calloc(r->buffer_count, sizeof(*r->held));
     void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     r->memory = at == MAP_FAILED ? NULL : at;
@@ -557,8 +583,7 @@ static int ring_init(struct ring *r, const struct io_setup *setup)
         io_uring_queue_exit(&r->ring);
         return err;
     }
-    for (uint32_t i = 0; i < r->buffer_count; i++)
-        buffer_put(r, i);
+    buffers_add(r, BUFFERS_FIRST);
     /* Refused where the table would be larger than the process may have descriptors. */
     r->has_files = io_uring_register_files_sparse(&r->ring, r->core.slot_count + 1) == 0;
     return 0;

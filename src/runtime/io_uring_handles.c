@@ -85,14 +85,26 @@ bool ring_cancel(struct ring *r, struct slot *s, enum ring_op op)
 /* ---- received data ---- */
 struct slice buffer_at(const struct ring *r, uint32_t number, uint32_t len)
 {
-    return slice_of(r->memory + (size_t)number * IO_BUFFER_BYTES, len);
+    return slice_of(r->memory + (size_t)number * BUFFER_STRIDE, len);
 }
 
 void buffer_put(struct ring *r, uint32_t number)
 {
-    io_uring_buf_ring_add(r->buffers, r->memory + (size_t)number * IO_BUFFER_BYTES, IO_BUFFER_BYTES,
+    io_uring_buf_ring_add(r->buffers, r->memory + (size_t)number * BUFFER_STRIDE, IO_BUFFER_BYTES,
                           (unsigned short)number, io_uring_buf_ring_mask(r->buffer_count), 0);
     io_uring_buf_ring_advance(r->buffers, 1);
+}
+
+void buffers_add(struct ring *r, uint32_t count)
+{
+    for (; count && r->buffers_out < r->buffer_count; count--)
+        buffer_put(r, r->buffers_out++);
+}
+
+void buffers_short(struct ring *r)
+{
+    r->core.stalls++;
+    buffers_add(r, r->buffers_out);
 }
 
 static void receive_begin(struct ring *r, struct slot *s, enum receive_state wanted)
@@ -269,10 +281,10 @@ void packet_received(struct ring *r, struct slot *s, enum ring_op op, int res, u
     bool has = (flags & IORING_CQE_F_BUFFER) != 0;
 
     if (res == -ENOBUFS)
-        r->core.stalls++;
+        buffers_short(r);
     if (res >= 0 && !s->dead) {
         if (op == OP_NAMED && has)
-            packet_named(r, s, r->memory + (size_t)number * IO_BUFFER_BYTES, res);
+            packet_named(r, s, r->memory + (size_t)number * BUFFER_STRIDE, res);
         else if (op == OP_RECEIVE && s->drained)
             packet_deliver(r, s, has ? buffer_at(r, number, (uint32_t)res) : SLICE_NONE, &s->peer);
         else

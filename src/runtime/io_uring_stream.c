@@ -95,7 +95,9 @@ void stream_received(struct ring *r, struct slot *s, int res, uint32_t flags)
     if (has && res > 0 && !s->dead && (s->paused || s->held_first)) {
         hold(r, s, number, (uint32_t)res);
         /* A stream that is not read must not use up the memory of all others. */
-        if (r->held_count > r->buffer_count / 2)
+        if (r->held_count > r->buffers_out / 2 && r->buffers_out < r->buffer_count)
+            buffers_add(r, r->buffers_out);
+        else if (r->held_count > r->buffers_out / 2)
             held_deliver(r, s, true);
         return;
     }
@@ -104,7 +106,7 @@ void stream_received(struct ring *r, struct slot *s, int res, uint32_t flags)
     if (has)
         buffer_put(r, number);
     if (res == -ENOBUFS)
-        r->core.stalls++;
+        buffers_short(r);
     else if (res == 0 || (res < 0 && res != -ECANCELED && res != -EAGAIN && res != -EINTR))
         stream_ended(r, s, -res);
 }

@@ -37,7 +37,8 @@ struct shard_setup {
     void *wake_context;
     uint32_t handles_max;
     uint32_t receive_bytes;
-    void *world; /* what actors reach with shard_world(): configuration, agents, journal */
+    size_t memory_bytes; /* most that actors may take with actor_memory(); 0: 256 MB */
+    void *world;         /* what actors reach with shard_world(): configuration, agents, journal */
 };
 
 struct shard;
@@ -69,7 +70,8 @@ struct slice shard_received(const struct shard *shard);
 /* Memory for one handler's intermediate results, at least 64 KB; nothing in it outlives the
  * handler. */
 struct slice shard_scratch(struct shard *shard);
-/* The same, 1 MB, for the rare large thing (a call's log at its end); not the same memory. */
+/* The same, 1 MB, for what is large (a call's log at its end, a provider's intents); not the same
+ * memory. */
 struct slice shard_large_scratch(struct shard *shard);
 /* Slot with the fewest members, so that calls spread over the frame period. */
 uint32_t shard_emptiest_slot(const struct shard *shard);
@@ -85,6 +87,8 @@ struct shard_load {
     uint64_t slow;     /* handlers over 5 ms */
 };
 struct shard_load shard_load(const struct shard *shard);
+/* What the shard's actors hold: their slots, their blocks, the frames that are out. */
+size_t shard_own_bytes(const struct shard *shard);
 /* Actors of one type in use, and how many may be. */
 uint32_t shard_type_used(const struct shard *shard, const struct actor_type *type);
 /* The one actor of a type of which there is one slot, or nobody. */

@@ -41,7 +41,11 @@ struct shard {
     int64_t now_ns;
     struct wheel wheel;
     struct rand rand;
+    uint64_t mark;         /* clock_cycles() when the last handler ended, or the round began */
+    uint64_t slow_cycles;  /* of a handler that took too long */
+    uint32_t clock_events; /* delivered since the clock was looked at */
     struct frame_pool *pool;
+    struct block_pool *blocks;
     struct io *io;
     struct mailbox *box;
     bool finishing;
@@ -49,6 +53,8 @@ struct shard {
     struct slab slabs[ACTOR_TYPES_MAX];
     struct actor **actors; /* by slot, NULL: free */
     uint32_t *generations; /* by slot */
+    uint8_t *hot_lines;    /* by slot: what is fetched ahead of its actor */
+    uint8_t hot_lines_most;
     uint32_t slots_total;
     uint32_t actors_used;
 

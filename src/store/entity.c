@@ -31,6 +31,7 @@ static const struct entity_field call_log_fields[] = {
     {"effects", ENTITY_LIST, ENTITY_PRIVATE},
     {"recording", ENTITY_TEXT, 0},
     {"recording_incomplete", ENTITY_BOOL, 0},
+    {"log_incomplete", ENTITY_BOOL, 0},
     {"transcript_file", ENTITY_TEXT, 0},
     {"sentiment", ENTITY_TEXT, 0},
     {"emotions", ENTITY_LIST, 0},
@@ -68,6 +69,21 @@ static const struct entity_index appointment_indexes[] = {
     {"name", {"name", "created_at"}, 2, false},
 };
 
+static const struct entity_field carrier_event_fields[] = {
+    {"carrier", ENTITY_TEXT, ENTITY_REQUIRED},
+    {"carrier_call_id", ENTITY_TEXT, ENTITY_REQUIRED},
+    {"status", ENTITY_TEXT, 0},
+    {"cause", ENTITY_TEXT, 0},
+    {"from", ENTITY_TEXT, ENTITY_PRIVATE},
+    {"to", ENTITY_TEXT, ENTITY_PRIVATE},
+    {"duration_seconds", ENTITY_NUMBER, 0},
+    {"created_at", ENTITY_TEXT, ENTITY_REQUIRED},
+};
+
+static const struct entity_index carrier_event_indexes[] = {
+    {"call", {"carrier_call_id", "created_at"}, 2, false},
+};
+
 #define FIELDS(table)  .fields = (table), .field_count = ARRAY_LEN(table)
 #define INDEXES(table) .indexes = (table), .index_count = ARRAY_LEN(table)
 
@@ -76,6 +92,7 @@ const struct entity entities[] = {
     {.name = "media_tokens", FIELDS(media_token_fields), .expires = "expires_at"},
     {.name = "effects", FIELDS(effect_fields), INDEXES(effect_indexes)},
     {.name = "appointments", FIELDS(appointment_fields), INDEXES(appointment_indexes)},
+    {.name = "carrier_events", FIELDS(carrier_event_fields), INDEXES(carrier_event_indexes)},
 };
 const size_t entity_count = ARRAY_LEN(entities);
 

@@ -7,14 +7,17 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "media/mixer.h"
 #include "store/blob_file.h"
 #include "store/file_lock.h"
 
 #define MAGIC      UINT64_C(0x314c494154445453) /* "STDTAIL1" */
-#define FORMAT     1
+#define FORMAT     2
 #define PAGE_BYTES 4096
 #define SLOTS_MAX  65536                                           /* of all shards: 4 GB */
 #define WAV_MAX    (UINT64_C(0xffffffff) - RECORDING_HEADER_BYTES) /* its sizes have 32 bits */
+#define WINDOW     RECORDING_WINDOW_SAMPLES
+#define PART_MAX   320 /* samples settled at a time */
 
 enum slot_state { SLOT_FREE = 0, SLOT_OPEN = 1 };
 
@@ -26,19 +29,25 @@ struct disk_file {
     uint32_t slots;
 };
 
-/* `done` and `total` only grow and each is one store: a kill finds one or the other value, and
- * writing a piece again at its own offset changes nothing. */
+/* `done`, `total`, `lost` and `reach` only grow and each is one store: a kill finds one or the
+ * other value, and writing a piece again at its own offset changes nothing. Where the window begins
+ * is not stored: it follows from `total` and `lost`, so a sample is in the ring or in the window,
+ * never in both and never in neither. */
 struct disk_slot {
     uint64_t state;
     uint64_t done;
     uint64_t total;
+    uint64_t lost; /* samples of the timeline that found no room in the ring */
+    uint64_t reach;
     uint8_t header[RECORDING_HEADER_BYTES];
     char path[RECORDING_PATH_BYTES];
-    uint8_t spare[124];
+    uint8_t spare[108];
     uint8_t ring[RECORDING_RING_BYTES];
+    int16_t window[RECORDING_SIDES][WINDOW]; /* rings, by sample % WINDOW; silence elsewhere */
 };
 
-_Static_assert(sizeof(struct disk_slot) == 512 + RECORDING_RING_BYTES, "slots keep their size");
+_Static_assert(sizeof(struct disk_slot) == 512 + RECORDING_RING_BYTES + 4 * WINDOW,
+               "slots keep their size");
 
 struct slot { /* what only the living process knows */
     struct disk_slot *disk;
@@ -155,10 +164,16 @@ static struct slot *slot_at(const struct recording_shard *s, uint32_t handle)
     return (struct slot *)&s->slots[handle];
 }
 
+static uint32_t channels_of(const uint8_t *header)
+{
+    return header[22] | (uint32_t)header[23] << 8;
+}
+
 static bool header_ok(struct slice h)
 {
     return h.len == RECORDING_HEADER_BYTES && !memcmp(h.at, "RIFF", 4) &&
-           !memcmp(h.at + 8, "WAVEfmt ", 8) && !memcmp(h.at + 36, "data", 4);
+           !memcmp(h.at + 8, "WAVEfmt ", 8) && !memcmp(h.at + 36, "data", 4) &&
+           (channels_of(h.at) == 1 || channels_of(h.at) == 2);
 }
 
 int recording_begin(struct recording_shard *s, const char *path, struct slice header,
@@ -177,6 +192,9 @@ int recording_begin(struct recording_shard *s, const char *path, struct slice he
     s->slots[i] = (struct slot){.disk = d, .open = true};
     d->done = 0;
     d->total = 0;
+    d->lost = 0;
+    d->reach = 0;
+    memset(d->window, 0, sizeof(d->window));
     memcpy(d->header, header.at, header.len);
     memset(d->path, 0, sizeof(d->path));
     memcpy(d->path, path, strlen(path));
@@ -205,6 +223,128 @@ int recording_append(struct recording_shard *s, uint32_t handle, struct slice pc
     store_u64(&d->total, d->total + pcm.len);
     return 0;
 }
+
+/* ---- the window ---- */
+
+static uint64_t first_of(const struct disk_slot *d)
+{
+    return d->total / (channels_of(d->header) * sizeof(int16_t)) + d->lost;
+}
+
+static uint64_t reach_of(const struct disk_slot *d)
+{
+    uint64_t first = first_of(d);
+
+    if (d->reach < first)
+        return first;
+    return d->reach < first + WINDOW ? d->reach : first + WINDOW;
+}
+
+int64_t recording_first(const struct recording_shard *s, uint32_t handle)
+{
+    return (int64_t)first_of(slot_at(s, handle)->disk);
+}
+
+/* `from` is NULL for silence. */
+static void window_put(int16_t *ring, uint64_t sample, const int16_t *from, size_t n)
+{
+    size_t at = (size_t)(sample % WINDOW);
+    size_t first = WINDOW - at < n ? WINDOW - at : n;
+
+    if (from) {
+        memcpy(ring + at, from, first * sizeof(*ring));
+        memcpy(ring, from + first, (n - first) * sizeof(*ring));
+    } else {
+        memset(ring + at, 0, first * sizeof(*ring));
+        memset(ring, 0, (n - first) * sizeof(*ring));
+    }
+}
+
+static void window_get(const int16_t *ring, uint64_t sample, int16_t *to, size_t n)
+{
+    size_t at = (size_t)(sample % WINDOW);
+    size_t first = WINDOW - at < n ? WINDOW - at : n;
+
+    memcpy(to, ring + at, first * sizeof(*ring));
+    memcpy(to + first, ring, (n - first) * sizeof(*ring));
+}
+
+/* At most PART_MAX samples of the window as they go into the file; returns the bytes. */
+static size_t window_mix(const struct disk_slot *d, uint64_t sample, int16_t *out, size_t n)
+{
+    int16_t a[PART_MAX], b[PART_MAX];
+    uint32_t channels = channels_of(d->header);
+
+    window_get(d->window[RECORDING_CALLER], sample, a, n);
+    window_get(d->window[RECORDING_AGENT], sample, b, n);
+    if (channels == 2)
+        mixer_interleave(out, a, b, n);
+    else
+        mixer_add(out, a, b, n);
+    return n * channels * sizeof(int16_t);
+}
+
+void recording_lay(struct recording_shard *s, uint32_t handle, enum recording_side side,
+                   int64_t sample, const int16_t *pcm, size_t samples)
+{
+    struct disk_slot *d = slot_at(s, handle)->disk;
+    int64_t first = (int64_t)first_of(d);
+    int64_t skip = sample < first ? first - sample : 0;
+    int64_t end = sample + (int64_t)samples;
+
+    end = end < first + WINDOW ? end : first + WINDOW;
+    if (sample + skip < end)
+        window_put(d->window[side], (uint64_t)(sample + skip), pcm + skip,
+                   (size_t)(end - sample - skip));
+}
+
+void recording_cut(struct recording_shard *s, uint32_t handle, enum recording_side side,
+                   int64_t sample)
+{
+    struct disk_slot *d = slot_at(s, handle)->disk;
+    int64_t first = (int64_t)first_of(d);
+
+    sample = sample < first ? first : sample;
+    if (sample < first + WINDOW)
+        window_put(d->window[side], (uint64_t)sample, NULL, (size_t)(first + WINDOW - sample));
+}
+
+void recording_reach(struct recording_shard *s, uint32_t handle, int64_t sample)
+{
+    struct disk_slot *d = slot_at(s, handle)->disk;
+
+    if (sample > 0 && (uint64_t)sample > d->reach)
+        store_u64(&d->reach, (uint64_t)sample);
+}
+
+int64_t recording_reached(const struct recording_shard *s, uint32_t handle)
+{
+    return (int64_t)reach_of(slot_at(s, handle)->disk);
+}
+
+int recording_settle(struct recording_shard *s, uint32_t handle, int64_t until)
+{
+    struct disk_slot *d = slot_at(s, handle)->disk;
+    int16_t out[RECORDING_SIDES * PART_MAX];
+    int err = 0;
+
+    for (int64_t first = (int64_t)first_of(d); first < until; first = (int64_t)first_of(d)) {
+        size_t n = until - first < PART_MAX ? (size_t)(until - first) : PART_MAX;
+        size_t bytes = window_mix(d, (uint64_t)first, out, n);
+        int rc = recording_append(s, handle, slice_of(out, bytes));
+
+        if (rc) {
+            store_u64(&d->lost, d->lost + n);
+            err = rc;
+        }
+        /* Its place is that of later sound from now on: after it has left, not before. */
+        window_put(d->window[RECORDING_CALLER], (uint64_t)first, NULL, n);
+        window_put(d->window[RECORDING_AGENT], (uint64_t)first, NULL, n);
+    }
+    return err;
+}
+
+/* ---- writes ---- */
 
 bool recording_next(struct recording_shard *s, uint32_t handle, bool all,
                     struct recording_write *out)
@@ -276,24 +416,39 @@ void recording_end(struct recording_shard *s, uint32_t handle)
 
 /* ---- after the process ---- */
 
+/* What of the window belongs to the recording: the bytes, laid out in `out`. */
+static size_t window_show(const struct disk_slot *d, int16_t *out)
+{
+    uint64_t first = first_of(d);
+    size_t left = (size_t)(reach_of(d) - first);
+    size_t bytes = 0;
+
+    for (size_t n = 0; left; left -= n, first += n) {
+        n = left < PART_MAX ? left : PART_MAX;
+        bytes += window_mix(d, first, out + bytes / sizeof(*out), n);
+    }
+    return bytes <= WAV_MAX - d->total ? bytes : 0;
+}
+
 static void slot_show(const struct disk_slot *d, struct recording_left *out)
 {
     size_t waiting = (size_t)(d->total - d->done);
     size_t from = (size_t)(d->done % RECORDING_RING_BYTES);
     size_t first = RECORDING_RING_BYTES - from < waiting ? RECORDING_RING_BYTES - from : waiting;
 
-    memcpy(out->header, d->header, sizeof(out->header));
-    header_sizes(out->header, d->total);
-    out->done = d->done;
-    out->total = d->total;
     out->tail[0] = slice_of(d->ring + from, first);
     out->tail[1] = slice_of(d->ring, waiting - first);
+    out->tail[2] = slice_of(out->window, window_show(d, out->window));
+    out->done = d->done;
+    out->total = d->total + out->tail[2].len;
+    memcpy(out->header, d->header, sizeof(out->header));
+    header_sizes(out->header, out->total);
 }
 
 static bool slot_read(const struct disk_slot *d, struct recording_left *out)
 {
     if (d->state != SLOT_OPEN || d->done > d->total || d->total > WAV_MAX ||
-        d->total - d->done > RECORDING_RING_BYTES)
+        d->total - d->done > RECORDING_RING_BYTES || d->lost > WAV_MAX)
         return false;
     if (slice_cstr(slice_of(d->path, strnlen(d->path, sizeof(d->path))), out->path,
                    sizeof(out->path)) < 0)

@@ -60,10 +60,12 @@ static int all_pwrite(int fd, struct slice bytes, uint64_t offset)
 static int wav_repair(int fd, const struct recording_left *left)
 {
     uint64_t at = RECORDING_HEADER_BYTES + left->done;
-    int rc = all_pwrite(fd, left->tail[0], at);
+    int rc = 0;
 
-    if (!rc)
-        rc = all_pwrite(fd, left->tail[1], at + left->tail[0].len);
+    for (size_t i = 0; i < ARRAY_LEN(left->tail) && !rc; i++) {
+        rc = all_pwrite(fd, left->tail[i], at);
+        at += left->tail[i].len;
+    }
     if (!rc && ftruncate(fd, (off_t)(RECORDING_HEADER_BYTES + left->total)) < 0)
         rc = -errno;
     if (!rc)

@@ -31,12 +31,12 @@ def free_port():
         return s.getsockname()[1]
 
 
-def short_agent(folder, greeting="Hello.", **more):
+def short_agent(folder, greeting="Hello.", file="clinic.yaml", **more):
     """The clinic with a greeting that does not take long, as a file in `folder`. `more` are keys of
     the top level, as JSON values."""
     agents = os.path.join(share(), "agents")
-    with open(os.path.join(agents, "clinic.yaml"), encoding="utf-8") as file:
-        text = file.read()
+    with open(os.path.join(agents, "clinic.yaml"), encoding="utf-8") as clinic:
+        text = clinic.read()
     text = re.sub(r"^greeting: >-\n(?:  .*\n)+", f"greeting: {json.dumps(greeting)}\n", text,
                   flags=re.M)
     text = re.sub(r"^(  (?:grammar|rules): )(\S+)$",
@@ -44,9 +44,9 @@ def short_agent(folder, greeting="Hello.", **more):
     for key, value in more.items():
         text = re.sub(rf"^{key}:.*\n(?:[ #].*\n)*", "", text, flags=re.M)
         text += f"{key}: {json.dumps(value)}\n"
-    path = os.path.join(folder, "clinic.yaml")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
+    path = os.path.join(folder, file)
+    with open(path, "w", encoding="utf-8") as out:
+        out.write(text)
     return path
 
 
@@ -119,7 +119,8 @@ class Server:
         pid = self.process.pid
         if self.prefix:
             with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-                pid = int(file.read().split()[0])
+                children = file.read().split()
+            pid = int(children[0]) if children else pid # a prefix such as taskset becomes it
         return pid
 
     def signal(self, number):

@@ -212,7 +212,7 @@ static void step_worker(struct sim *sim, uint32_t i)
     if (slow)
         count_fault(sim, FAULT_LANE_SLOW);
     sim->worker_next_ns[i] =
-        sim->now_ns + (slow ? sim_draw_ms(sim, 200, 3000) : sim_draw_ms(sim, 0, 6));
+        sim->now_ns + (slow ? sim_draw_ms(sim, 200, 9000) : sim_draw_ms(sim, 0, 6));
 }
 
 static void tick(struct sim *sim)

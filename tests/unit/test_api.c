@@ -11,6 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -211,6 +212,24 @@ static void make_mesh(struct lane_map *lanes)
     worker = lane_worker_new(mesh, LANE_AT, LANE_STORE, world.programs);
 }
 
+static void make_pages(void)
+{
+    static const char *const files[][2] = {{"talk.html", "<h1>talk</h1>"},
+                                           {"talk.js", "let it = 1;"},
+                                           {"notes.txt", "not for others"}};
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/console", data_dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        snprintf(path, sizeof(path), "%s/console/%s", data_dir, files[i][0]);
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fputs(files[i][1], file);
+        fclose(file);
+    }
+}
+
 static struct agent_set *agents;
 static struct lane_map lanes;
 
@@ -233,10 +252,12 @@ static int start_all(void **state)
     world.generation = 0x12345678;
     world.programs[PROGRAM_STORE] = &store_program;
     assert_int_equal(token_key_load(data_dir, &token_key, why, sizeof(why)), 0);
-    store_program_setup("sqlite:", data_dir, &token_key);
+    world.token_key = &token_key;
+    store_program_setup("sqlite:", data_dir, &token_key, &clock_machine);
     make_mesh(&lanes);
+    make_pages();
     const struct control_host_setup setup = {
-        .world = &world, .agents = agents, .mesh = mesh, .lanes = &lanes, .token_key = &token_key};
+        .world = &world, .agents = agents, .mesh = mesh, .lanes = &lanes};
     if (control_host_new(&setup, &host, why, sizeof(why)))
         fail_msg("%s", why);
     for (uintptr_t i = 0; i < SHARDS; i++)
@@ -280,6 +301,9 @@ static int end_all(void **state)
 
 /* ---- the client ---- */
 
+/* Further header lines of the next request. */
+static const char *more_headers = "Host: x\r\n";
+
 static const char *request(const char *method, const char *path, const char *body)
 {
     struct address local = control_host_local(host);
@@ -294,9 +318,9 @@ static const char *request(const char *method, const char *path, const char *bod
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     assert_int_equal(connect(fd, (struct sockaddr *)&to, to_len), 0);
     int head_len = snprintf(head, sizeof(head),
-                            "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                            "%s %s HTTP/1.1\r\n%sConnection: close\r\n"
                             "Content-Length: %zu\r\n\r\n%s",
-                            method, path, body ? strlen(body) : 0, body ? body : "");
+                            method, path, more_headers, body ? strlen(body) : 0, body ? body : "");
     assert_int_equal(send(fd, head, (size_t)head_len, MSG_NOSIGNAL), head_len);
     while ((n = recv(fd, got + len, sizeof(got) - 1 - len, 0)) > 0)
         len += (size_t)n;
@@ -384,6 +408,8 @@ static void mints_tokens_that_are_used_once(void **state)
 
 static void places_and_ends_calls(void **state)
 {
+    char command[160];
+
     (void)state;
     EXPECT(201, "POST", "/calls", CALL("{\"peer\":\"127.0.0.1:4000\",\"codec\":\"PCMA\"}"),
            "{\"call_id\":\"12345678-0000-01-000001\",\"rtp\":{\"local\":\"127.0.0.1:10008\"}}");
@@ -402,6 +428,13 @@ static void places_and_ends_calls(void **state)
     assert_int_equal(status(), 204);
     EXPECT(404, "DELETE", "/calls/12345678-0000-01-000009", NULL, "no_such_call");
     EXPECT(404, "DELETE", "/calls/12345677-0000-01-000001", NULL, "no_such_call");
+    snprintf(command, sizeof(command), "mkdir %s/journal && touch %s/journal/12345677-99.journal",
+             data_dir, data_dir);
+    assert_int_equal(system(command), 0);
+    EXPECT(409, "DELETE", "/calls/12345677-0063-01-000001", NULL,
+           "process generation 12345677 has that call");
+    EXPECT(404, "DELETE", "/calls/12345676-0063-01-000001", NULL, "no_such_call");
+    EXPECT(404, "DELETE", "/calls/12345677-0063-1-000001", NULL, "no_such_call");
     EXPECT(404, "DELETE", "/calls/12345678-0000-07-000001", NULL, "no_such_call");
     EXPECT(404, "DELETE", "/calls/12345678-0000-1-000001", NULL, "no_such_call");
     EXPECT(404, "DELETE", "/calls/", NULL, "not_found");
@@ -439,6 +472,95 @@ static void shows_call_logs(void **state)
     EXPECT(400, "GET", "/call-logs?limit=0", NULL, "\"field\":\"limit\"");
     EXPECT(400, "GET", "/call-logs?limit=101", NULL, "\"field\":\"limit\"");
     EXPECT(400, "GET", "/call-logs?limit=x", NULL, "\"field\":\"limit\"");
+}
+
+static void write_file(const char *name, const char *text)
+{
+    char path[256];
+
+    snprintf(path, sizeof(path), "%s/%s", data_dir, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void store_recording(const char *id, const char *path)
+{
+    static const char at[] = "2026-01-01T00:00:00.000Z";
+    struct store *store = NULL;
+    char why[STORE_WHY_BYTES], doc[512];
+
+    snprintf(doc, sizeof(doc),
+             "{\"call_id\":\"%s\",\"tenant\":\"default\",\"agent_id\":\"desk\","
+             "\"direction\":\"inbound\",\"protocol\":\"rtp\",\"status\":\"completed\","
+             "\"created_at\":\"%s\",\"updated_at\":\"%s\",\"start_time\":\"%s\","
+             "\"recording\":%s}",
+             id, at, at, at, path);
+    assert_int_equal(store_open("sqlite:", data_dir, &store, why, sizeof(why)), 0);
+    assert_int_equal(store_put(store, STORE_TENANT, "call_logs", id, slice_str(doc)), 0);
+    store_close(&store);
+}
+
+static void serves_recordings(void **state)
+{
+    char path[256];
+
+    (void)state;
+    snprintf(path, sizeof(path), "mkdir -p %s/recordings/direct", data_dir);
+    assert_int_equal(system(path), 0);
+    write_file("recordings/direct/r-1.wav", "0123456789");
+    write_file("secret.wav", "secret");
+    store_recording("r-1", "\"recordings/direct/r-1.wav\"");
+    store_recording("r-2", "null");
+    store_recording("r-3", "\"recordings/../secret.wav\"");
+    store_recording("r-4", "\"recordings/direct/gone.wav\"");
+    EXPECT(200, "GET", "/call-logs/r-1/recording", NULL, "0123456789");
+    assert_non_null(strstr(got, "audio/wav"));
+    assert_non_null(strstr(got, "accept-ranges: bytes"));
+    more_headers = "Host: x\r\nRange: bytes=2-4\r\n";
+    EXPECT(206, "GET", "/call-logs/r-1/recording", NULL, "234");
+    assert_non_null(strstr(got, "content-range: bytes 2-4/10"));
+    assert_null(strstr(got, "2345"));
+    more_headers = "Host: x\r\nRange: bytes=10-\r\n";
+    EXPECT(416, "GET", "/call-logs/r-1/recording", NULL, "");
+    assert_non_null(strstr(got, "content-range: bytes */10"));
+    more_headers = "Host: x\r\n";
+    EXPECT(404, "GET", "/call-logs/r-2/recording", NULL, "no_recording");
+    EXPECT(404, "GET", "/call-logs/r-3/recording", NULL, "no_recording");
+    EXPECT(404, "GET", "/call-logs/r-4/recording", NULL, "no_recording");
+    EXPECT(404, "GET", "/call-logs/r-5/recording", NULL, "no_such_call_log");
+}
+
+static void serves_pages(void **state)
+{
+    (void)state;
+    EXPECT(200, "GET", "/talk/desk", NULL, "<h1>talk</h1>");
+    assert_non_null(strstr(got, "text/html"));
+    assert_non_null(strstr(got, "script-src 'self';"));
+    assert_non_null(strstr(got, "connect-src 'self' wss://voice.example.org;"));
+    EXPECT(404, "GET", "/talk/nobody", NULL, "<h1>talk</h1>");
+    EXPECT(200, "GET", "/console/talk.js", NULL, "let it = 1;");
+    assert_non_null(strstr(got, "text/javascript"));
+    EXPECT(404, "GET", "/console/notes.txt", NULL, "not_found");
+    EXPECT(404, "GET", "/console/..%2Fdesk.yaml", NULL, "not_found");
+    EXPECT(405, "POST", "/console/talk.js", "", "method_not_allowed");
+}
+
+static void refuses_pages_of_others(void **state)
+{
+    (void)state;
+    more_headers = "Host: 127.0.0.1:8000\r\nOrigin: http://elsewhere.example\r\n";
+    EXPECT(403, "POST", "/media-tokens", "{\"agent\":\"desk\"}", "foreign_origin");
+    EXPECT(403, "POST", "/calls", "{\"agent\":\"desk\"}", "foreign_origin");
+    EXPECT(403, "DELETE", "/calls/12345678-0000-01-000001", NULL, "foreign_origin");
+    more_headers = "Host: evil.example\r\nOrigin: http://evil.example\r\n";
+    EXPECT(403, "POST", "/media-tokens", "{\"agent\":\"desk\"}", "foreign_origin");
+    more_headers = "Host: 127.0.0.1:8000\r\nOrigin: http://127.0.0.1:8000\r\n";
+    EXPECT(200, "POST", "/media-tokens", "{\"agent\":\"desk\"}", "token");
+    more_headers = "Host: voice.example.org\r\nOrigin: https://voice.example.org\r\n";
+    EXPECT(200, "POST", "/media-tokens", "{\"agent\":\"desk\"}", "token");
+    more_headers = "Host: x\r\n";
 }
 
 /* Until both shards hold another version than `old`: which one. */
@@ -499,6 +621,9 @@ int main(void)
         cmocka_unit_test(mints_tokens_that_are_used_once),
         cmocka_unit_test(places_and_ends_calls),
         cmocka_unit_test(shows_call_logs),
+        cmocka_unit_test(serves_recordings),
+        cmocka_unit_test(serves_pages),
+        cmocka_unit_test(refuses_pages_of_others),
         cmocka_unit_test(offers_new_versions_of_agents),
         cmocka_unit_test(drains_and_ends),
     };

@@ -12,7 +12,9 @@
 
 #include "actors/messages.h"
 #include "actors/platform/store_program.h"
+#include "actors/text.h"
 #include "actors/world.h"
+#include "carrier/carrier.h"
 #include "store/call_log.h"
 
 #define RATE_HZ 8000
@@ -132,7 +134,9 @@ static const struct provider_ops tts_ops = {
 static struct {
     struct actor *actor;
     struct actor_id call, tts;
-    bool mute; /* does not come up by itself */
+    bool mute;    /* does not come up by itself */
+    bool watched; /* asks to be told what goes on */
+    char news[4096];
     uint32_t generation, epoch, piece;
     unsigned holds, flushes, ends;
 } leg;
@@ -144,7 +148,7 @@ static void leg_send(uint16_t type, const void *body, size_t bytes)
 
 static void come_up(void)
 {
-    struct leg_up_msg up = {.start_ns = test_now_ns, .rate_hz = RATE_HZ};
+    struct leg_up_msg up = {.start_ns = test_now_ns, .rate_hz = RATE_HZ, .watched = leg.watched};
 
     leg_send(LEG_UP, &up, sizeof(up));
 }
@@ -170,6 +174,24 @@ static void leg_flush(void)
     leg_send(LEG_HEARD, &heard, sizeof(heard));
 }
 
+/* One line a piece of news: "user 1 final: text". */
+static void leg_told(struct actor *a, const struct msg *m)
+{
+    const struct leg_tell_msg *body = msg_body(m, leg_tell_msg);
+    size_t room = sizeof(leg.news) - strlen(leg.news);
+    char *at = leg.news + strlen(leg.news);
+
+    if (body->kind == CARRIER_NEWS_STATE)
+        snprintf(at, room, "%s\n", turn_state_name(body->state));
+    else if (body->kind == CARRIER_NEWS_WORDS)
+        snprintf(at, room, "%s %u%s%s: %.*s\n", body->user ? "user" : "agent", body->turn,
+                 body->final ? " final" : "", body->cut ? " cut" : "", SLICE_ARG(text_of(a, m)));
+    else
+        snprintf(
+            at, room, "latency %u: %lld\n", body->turn,
+            (long long)(body->instants_ms[CARRIER_AUDIBLE] - body->instants_ms[CARRIER_VOICED]));
+}
+
 static void leg_handle(struct actor *a, const struct msg *m)
 {
     switch (m->type) {
@@ -186,6 +208,9 @@ static void leg_handle(struct actor *a, const struct msg *m)
         tell_room();
         if (!leg.mute)
             come_up();
+        break;
+    case LEG_TELL:
+        leg_told(a, m);
         break;
     case LEG_HOLD:
         leg.holds++;
@@ -261,11 +286,12 @@ static struct shard *shard;
 static struct lane_worker *worker;
 static struct actor *root;
 static char dir[64];
+static bool store_hangs;
 
 static void turn_shard(void)
 {
     shard_turn(shard);
-    while (lane_worker_step(worker))
+    while (!store_hangs && lane_worker_step(worker))
         shard_turn(shard);
 }
 
@@ -320,6 +346,7 @@ static int set_up(void **state)
                                        .interrupt_words = 1}};
     world = (struct world){.config = &config, .agents = {NULL, &bundle}, .shards = 1};
     test_now_ns = SECONDS(1);
+    store_hangs = false;
     snprintf(dir, sizeof(dir), "/tmp/sidetone-call-XXXXXX");
     assert_non_null(mkdtemp(dir));
     assert_int_equal(journal_open(dir, "t", 1, 1 << 18, &world.journal, why, sizeof(why)), 0);
@@ -406,6 +433,14 @@ static void played(void)
     turn_shard();
 }
 
+static void marked(uint32_t epoch)
+{
+    struct leg_marked_msg body = {.epoch = epoch, .at_ns = test_now_ns};
+
+    leg_send(LEG_MARKED, &body, sizeof(body));
+    turn_shard();
+}
+
 static void press(char digit)
 {
     struct leg_key_msg body = {.digit = digit};
@@ -454,6 +489,44 @@ static void a_turn_is_heard_answered_and_stored(void **state)
     assert_non_null(strstr(log, "\"heard\":\"when are you open\""));
     assert_non_null(strstr(log, "\"said\":\"From nine to five. Anything else?\""));
     assert_non_null(strstr(log, "\"said\":\"Good morning.\""));
+    assert_null(strstr(log, "incomplete"));
+}
+
+static void who_watches_is_told(void **state)
+{
+    (void)state;
+    leg.watched = true;
+    greet();
+    stub.final = "when are you open";
+    stub.reply = "From nine to five. Anything else?";
+    speak(600);
+    pass(100);
+    audible();
+    speech(true); /* and interrupts */
+    pass(600);
+    assert_string_equal(
+        leg.news, "thinking\nagent 0: Good morning.\nlatency 0: 1\nspeaking\n"
+                  "agent 0 final: Good morning.\nlistening\nuser speaking\nendpointing\nthinking\n"
+                  "user 1 final: when are you open\nagent 1: From nine to five. Anything else?\n"
+                  "agent 1: From nine to five. Anything else?\nlatency 1: 502\nspeaking\npaused\n"
+                  "user speaking\nagent 1 final cut: From nine to five.\n");
+    end();
+}
+
+static void who_watches_hears_the_last_words(void **state)
+{
+    (void)state;
+    leg.watched = true;
+    agent.turns_max = 1;
+    greet();
+    stub.final = "when are you open";
+    stub.reply = "Never.";
+    speak(600);
+    audible();
+    played();
+    pass(10);
+    assert_non_null(strstr(leg.news, "agent 1 final: Never.\n"));
+    end();
 }
 
 static void a_final_that_never_comes_repeats_nothing(void **state)
@@ -672,10 +745,105 @@ static void ends_after_its_number_of_turns(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* The first mark of a reply that comes back is in its ledger; of what was not marked, nothing. */
+static void the_first_mark_is_in_the_ledger(void **state)
+{
+    (void)state;
+    greet();
+    stub.final = "when are you open";
+    stub.reply = "From nine to five.";
+    speak(600);
+    audible();
+    pass(120);
+    marked(leg.epoch + 1);
+    marked(leg.epoch);
+    pass(200);
+    marked(leg.epoch);
+    played();
+    const char *log = end();
+    assert_int_equal(count(log, "\"mark_back_ms\":null"), 1); /* of the greeting */
+    const char *turn = strstr(log, "\"heard\":\"when are you open\"");
+    int heard = atoi(strchr(strstr(turn, "\"first_audible_ms\":"), ':') + 1);
+    assert_int_equal(atoi(strchr(strstr(turn, "\"mark_back_ms\":"), ':') + 1), heard + 120);
+}
+
+/* The journal has no room any more: the call goes on, and its log says that it lacks something. */
+static void a_full_journal_shows_in_the_log(void **state)
+{
+    struct journal_shard *s = journal_shard(world.journal, 0);
+    static uint8_t text[4000];
+    uint32_t other;
+
+    (void)state;
+    greet();
+    assert_int_equal(journal_begin(s, "other", SLICE_NONE, &other), 0);
+    for (size_t n = sizeof(text); n > 4; n /= 2)
+        while (journal_add(s, other, JOURNAL_SAID, slice_of(text, n)) == 0)
+            ;
+    stub.final = "when are you open";
+    stub.reply = "From nine to five.";
+    speak(600);
+    audible();
+    played();
+    journal_stored(s, other);
+    stub.final = "goodbye";
+    stub.reply = "Goodbye.";
+    speak(600);
+    audible();
+    played();
+    const char *log = end();
+    assert_non_null(strstr(log, "\"log_incomplete\":true"));
+    assert_non_null(strstr(log, "\"status\":\"completed\""));
+    assert_null(strstr(log, "From nine"));
+    assert_non_null(strstr(log, "\"heard\":\"goodbye\""));
+}
+
+static uint32_t calls_in_journal(void)
+{
+    struct journal_state state;
+
+    journal_shard_state(journal_shard(world.journal, 0), &state);
+    return state.calls;
+}
+
+/* Longer than an actor may take to stop: that is the store's matter, not the call's. */
+static void a_slow_store_is_waited_for(void **state)
+{
+    (void)state;
+    greet();
+    store_hangs = true;
+    actor_stop(shard, root->id, REASON(0, "the test is over"));
+    shard_finish(shard);
+    pass(55000);
+    assert_true(call_lives());
+    assert_null(document);
+    store_hangs = false;
+    pass(20);
+    assert_non_null(document);
+    assert_true(shard_finished(shard));
+    assert_int_equal(calls_in_journal(), 0);
+}
+
+/* Not for ever: then the journal keeps the log for the next start. */
+static void a_store_that_never_answers_is_left(void **state)
+{
+    (void)state;
+    greet();
+    store_hangs = true;
+    actor_stop(shard, root->id, REASON(0, "the test is over"));
+    shard_finish(shard);
+    pass(60100);
+    assert_false(call_lives());
+    assert_true(shard_finished(shard));
+    assert_int_equal(calls_in_journal(), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_turn_is_heard_answered_and_stored),
+        CASE(who_watches_is_told),
+        CASE(who_watches_hears_the_last_words),
         CASE(a_final_that_never_comes_repeats_nothing),
         CASE(going_on_before_the_final_keeps_both_halves),
         CASE(a_cut_reply_says_nothing_more),
@@ -687,6 +855,10 @@ int main(void)
         CASE(says_goodbye_and_hangs_up),
         CASE(announces_and_hangs_up),
         CASE(ends_after_its_number_of_turns),
+        CASE(the_first_mark_is_in_the_ledger),
+        CASE(a_full_journal_shows_in_the_log),
+        CASE(a_slow_store_is_waited_for),
+        CASE(a_store_that_never_answers_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,6 +34,8 @@ static struct {
     char agent[AGENT_NAME_BYTES], token[512];
     bool token_given, token_not_asked;
     unsigned asked, arrived;
+    uint32_t rate_hz;
+    char protocol[9];
 } board;
 
 static void on_admit(struct actor *a, const struct msg *m)
@@ -75,6 +77,8 @@ static void board_handle(struct actor *a, const struct msg *m)
         break;
     case LEG_ARRIVED:
         board.arrived++;
+        board.rate_hz = msg_body(m, leg_arrived_msg)->rate_hz;
+        memcpy(board.protocol, msg_body(m, leg_arrived_msg)->protocol, sizeof(board.protocol));
         break;
     case MSG_STOP:
         actor_io_close(a, &board.listener, false);
@@ -291,6 +295,55 @@ static void arrives_with_what_was_sent_too_early(void **state)
     assert_int_equal(board.arrived, 1);
 }
 
+/* A browser names its origin; it is let in to bring its token in the first message. */
+static void waits_for_a_browsers_token(void **state)
+{
+    (void)state;
+    board.err = EACCES;
+    send_text("GET /media/desk HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\nUpgrade: websocket\r\n"
+              "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+              "Sec-WebSocket-Version: 13\r\n\r\n");
+    assert_non_null(strstr(got, " 101 "));
+    assert_false(board.token_given);
+    assert_false(board.token_not_asked);
+    send_message("{\"type\":\"auth\",\"token\":\"t0k\"}");
+    assert_int_equal(board.asked, 2);
+    assert_string_equal(board.token, "t0k");
+    assert_true(at_end); /* the board still says no */
+    assert_int_equal(board.arrived, 0);
+}
+
+/* Where others need no token, the dialects of browsers still do. */
+static void asks_browsers_for_a_token_always(void **state)
+{
+    (void)state;
+    config.media_token = CONFIG_TOKEN_NEVER;
+    send_text("GET /media/desk" UPGRADE);
+    config.media_token = CONFIG_TOKEN_AUTO;
+    assert_int_equal(board.asked, 1);
+    assert_true(board.token_not_asked);
+    board.err = EACCES;
+    send_message("{\"type\":\"auth\"}");
+    assert_int_equal(board.asked, 2);
+    assert_true(board.token_given); /* an empty one, which nobody has */
+    assert_string_equal(board.token, "");
+    assert_true(at_end);
+    assert_int_equal(board.arrived, 0);
+}
+
+static void takes_the_token_of_a_browsers_path(void **state)
+{
+    (void)state;
+    send_text("GET /browser/agent/desk/t0k" UPGRADE);
+    assert_string_equal(board.agent, "desk");
+    assert_string_equal(board.token, "t0k");
+    send_message("{\"event\":\"start\",\"start\":{\"callSid\":\"c\",\"streamSid\":\"s\"}}");
+    assert_int_equal(board.asked, 1);
+    assert_int_equal(board.arrived, 1);
+    assert_string_equal(board.protocol, "voiceera");
+    assert_int_equal(board.rate_hz, 16000);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -305,6 +358,9 @@ int main(void)
         CASE(closes_once_for_one_wrong_message),
         CASE(waits_for_admission_no_longer_than_5_s),
         CASE(arrives_with_what_was_sent_too_early),
+        CASE(waits_for_a_browsers_token),
+        CASE(asks_browsers_for_a_token_always),
+        CASE(takes_the_token_of_a_browsers_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,11 +15,12 @@
 
 #include "net/http_server.h"
 
-enum { PLAIN, ITEM, ITEM_GONE, UPLOAD, LATER };
+enum { PLAIN, ITEM, ITEM_GONE, UPLOAD, LATER, FILE_PART, HEADERS };
 
 static const struct http_route routes[] = {
-    {"GET", "/plain", PLAIN},    {"GET", "/items/{}", ITEM}, {"DELETE", "/items/{}", ITEM_GONE},
-    {"POST", "/upload", UPLOAD}, {"GET", "/later", LATER},
+    {"GET", "/plain", PLAIN},     {"GET", "/items/{}", ITEM}, {"DELETE", "/items/{}", ITEM_GONE},
+    {"POST", "/upload", UPLOAD},  {"GET", "/later", LATER},   {"GET", "/file", FILE_PART},
+    {"GET", "/headers", HEADERS},
 };
 
 static uv_loop_t loop;
@@ -35,6 +36,25 @@ static void answer(uint64_t id, uint16_t status, const char *text, const char *h
                                                         .content_type = "text/plain",
                                                         .body = slice_str(text),
                                                         .headers = headers}));
+}
+
+#define FILE_BYTES 150000
+
+/* 150,000 bytes, of which those asked for: all but the first and the last. */
+static void answer_file(const struct http_ask *ask)
+{
+    static char bytes[FILE_BYTES];
+    char path[] = "/tmp/sidetone-file-XXXXXX";
+    struct http_file file = {.fd = mkstemp(path), .from = 1, .bytes = FILE_BYTES - 2};
+
+    assert_true(file.fd >= 0);
+    unlink(path);
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (char)('a' + i % 26);
+    assert_int_equal(write(file.fd, bytes, sizeof(bytes)), sizeof(bytes));
+    assert_true(http_server_reply(
+        server, ask->id,
+        &(struct http_answer){.status = 206, .content_type = "audio/wav", .file = &file}));
 }
 
 static void on_request(void *context, const struct http_ask *ask)
@@ -60,6 +80,14 @@ static void on_request(void *context, const struct http_ask *ask)
         snprintf(text, sizeof(text), "%zu %c", ask->body.len,
                  ask->body.len ? ask->body.at[ask->body.len - 1] : '-');
         answer(ask->id, 201, text, NULL);
+        break;
+    case FILE_PART:
+        answer_file(ask);
+        break;
+    case HEADERS:
+        snprintf(text, sizeof(text), "<%.*s|%.*s|%.*s>", SLICE_ARG(ask->host),
+                 SLICE_ARG(ask->origin), SLICE_ARG(ask->range));
+        answer(ask->id, 200, text, NULL);
         break;
     default:
         waiting[waiting_count++] = ask->id;
@@ -468,15 +496,137 @@ static void matches_paths(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
+static void sends_part_of_a_file(void **state)
+{
+    (void)state;
+    ask("GET /file HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", NULL);
+    HAS("HTTP/1.1 206 Partial Content\r\n");
+    HAS("content-length: 149998\r\n");
+    const char *body = strstr(got, "\r\n\r\n") + 4;
+    assert_int_equal(strlen(body), FILE_BYTES - 2);
+    for (size_t i = 0; i < FILE_BYTES - 2; i++)
+        assert_int_equal(body[i], 'a' + (i + 1) % 26);
+}
+
+static void closes_files_of_those_who_go(void **state)
+{
+    int fd = dial(), before = dup(fd);
+
+    (void)state;
+    close(before);
+    say(fd, "GET /file HTTP/1.1\r\nHost: x\r\n\r\n", 33);
+    close(fd);
+    for (int i = 0; i < 200 && http_server_connections(server); i++)
+        turn();
+    assert_int_equal(http_server_connections(server), 0);
+    for (int i = before; i < before + 8; i++) {
+        char path[64], name[64] = "";
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", i);
+        assert_true(readlink(path, name, sizeof(name) - 1) < 0 || !strstr(name, "sidetone-file"));
+    }
+}
+
+static void passes_headers_on(void **state)
+{
+    char text[512];
+
+    (void)state;
+    ask("GET /headers HTTP/1.1\r\nHost: a:1\r\nOrigin: http://a:1\r\nRange: bytes=0-\r\n\r\n",
+        "<a:1|http://a:1|bytes=0->");
+    ask("GET /headers HTTP/1.1\r\nHost: a\r\n\r\n", "<a||>");
+    snprintf(text, sizeof(text),
+             "GET /headers HTTP/1.1\r\nHost: a\r\nOrigin: http://%0310d\r\n\r\n", 1);
+    ask(text, "}}");
+    HAS("HTTP/1.1 400 ");
+}
+
+static void knows_its_own_pages(void **state)
+{
+    static const struct {
+        const char *host, *origin;
+        bool own;
+    } cases[] = {
+        {"127.0.0.1:8000", "", true},
+        {"127.0.0.1:8000", "http://127.0.0.1:8000", true},
+        {"[::1]:8000", "http://[::1]:8000", true},
+        {"localhost:8000", "http://localhost:8000", true},
+        {"voice.example.org", "https://voice.example.org", true},
+        {"127.0.0.1:8000", "http://127.0.0.1:8001", false},
+        {"127.0.0.1:8000", "http://elsewhere.example", false},
+        {"127.0.0.1:8000", "null", false},
+        {"127.0.0.1:8000", "http://", false},
+        {"", "http://", false},
+        {"evil.example:8000", "http://evil.example:8000", false}, /* its name leads here */
+        {"localhost.evil.example", "http://localhost.evil.example", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct http_ask ask = {.host = slice_str(cases[i].host),
+                               .origin = slice_str(cases[i].origin)};
+        assert_int_equal(http_ask_own(&ask, SLICE("voice.example.org")), cases[i].own);
+    }
+}
+
+static void reads_ranges(void **state)
+{
+    static const struct {
+        const char *range;
+        int err;
+        uint64_t from, bytes;
+    } cases[] = {
+        {"bytes=0-", 0, 0, 1000},
+        {"bytes=0-0", 0, 0, 1},
+        {"bytes=10-19", 0, 10, 10},
+        {"bytes=990-5000", 0, 990, 10},
+        {"bytes=-1", 0, 999, 1},
+        {"bytes=-5000", 0, 0, 1000},
+        {"bytes=-0", -ERANGE, 0, 0},
+        {"bytes=1000-", -ERANGE, 0, 0},
+        {"bytes=1000-1001", -ERANGE, 0, 0},
+        {"", -ENOENT, 0, 0},
+        {"bytes=", -ENOENT, 0, 0},
+        {"bytes=-", -ENOENT, 0, 0},
+        {"bytes=5", -ENOENT, 0, 0},
+        {"bytes=5-4", -ENOENT, 0, 0},
+        {"bytes=0-1,4-5", -ENOENT, 0, 0},
+        {"bytes=a-b", -ENOENT, 0, 0},
+        {"bytes=99999999999999999999-", -ENOENT, 0, 0},
+        {"lines=0-1", -ENOENT, 0, 0},
+    };
+    uint64_t from, bytes;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        from = bytes = 0;
+        assert_int_equal(http_range(slice_str(cases[i].range), 1000, &from, &bytes), cases[i].err);
+        assert_int_equal(from, cases[i].from);
+        assert_int_equal(bytes, cases[i].bytes);
+    }
+    assert_int_equal(http_range(SLICE("bytes=0-"), 0, &from, &bytes), -ERANGE);
+    assert_int_equal(http_range(SLICE("bytes=-1"), 0, &from, &bytes), -ERANGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(serves_routes),           TEST(refuses_what_it_has_not),
-        TEST(bounds_bodies_and_heads), TEST(survives_what_is_no_http),
-        TEST(closes_slow_clients),     TEST(answers_later_and_in_order),
-        TEST(forgets_clients_that_go), TEST(writes_long_answers),
-        TEST(bounds_connections),      TEST(goes_quiet),
-        TEST(names_the_port_in_use),   cmocka_unit_test(matches_paths),
+        TEST(serves_routes),
+        TEST(refuses_what_it_has_not),
+        TEST(bounds_bodies_and_heads),
+        TEST(survives_what_is_no_http),
+        TEST(closes_slow_clients),
+        TEST(answers_later_and_in_order),
+        TEST(forgets_clients_that_go),
+        TEST(writes_long_answers),
+        TEST(bounds_connections),
+        TEST(goes_quiet),
+        TEST(names_the_port_in_use),
+        cmocka_unit_test(matches_paths),
+        TEST(sends_part_of_a_file),
+        TEST(closes_files_of_those_who_go),
+        TEST(passes_headers_on),
+        cmocka_unit_test(knows_its_own_pages),
+        cmocka_unit_test(reads_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

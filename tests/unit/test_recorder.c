@@ -220,6 +220,7 @@ static void refuses_what_finds_no_slot(void **state)
     uint32_t handles[2];
 
     (void)state;
+    header[22] = 1;
     memcpy(header + 36, "data", 4);
     for (int i = 0; i < 2; i++)
         assert_int_equal(recording_begin(slots, "recordings/direct/x.wav",

@@ -1,225 +1,22 @@
-/* Recordings that survive, and the start after a kill: at random moments, twice, beside a living
- * process. */
+/* The start after a kill: at random moments, twice, beside a living process. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/rand.h"
-#include "store/blob_file.h"
 #include "store/call_log.h"
 #include "store/journal.h"
 #include "store/record.h"
-#include "store/recording.h"
-#include "store/recover.h"
-
-#define FRAME_BYTES 640 /* 20 ms of 16 kHz mono */
-
-static char folder[64];
-static char journal_dir[80];
-
-static int folder_make(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof(folder), "/tmp/sidetone-recover-XXXXXX");
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(journal_dir, sizeof(journal_dir), "%s/journal", folder);
-    return 0;
-}
-
-static int folder_drop(void **state)
-{
-    char command[128];
-
-    (void)state;
-    snprintf(command, sizeof(command), "rm -rf %s", folder);
-    return system(command);
-}
-
-static void header_make(uint8_t out[RECORDING_HEADER_BYTES])
-{
-    struct builder b = builder_of(out, RECORDING_HEADER_BYTES);
-
-    builder_str(&b, "RIFF");
-    builder_u32_le(&b, 36);
-    builder_str(&b, "WAVEfmt ");
-    builder_u32_le(&b, 16);
-    builder_u16_le(&b, 1);
-    builder_u16_le(&b, 1);
-    builder_u32_le(&b, 16000);
-    builder_u32_le(&b, 32000);
-    builder_u16_le(&b, 2);
-    builder_u16_le(&b, 16);
-    builder_str(&b, "data");
-    builder_u32_le(&b, 0);
-}
-
-/* Byte `at` of every test recording: what is lost or misplaced shows. */
-static uint8_t sound_at(uint64_t at)
-{
-    return (uint8_t)(at * 31 + (at >> 8) * 7 + (at >> 16));
-}
-
-static void sound_make(uint64_t from, uint8_t *out, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        out[i] = sound_at(from + i);
-}
-
-static size_t file_read(const char *path, uint8_t *out, size_t size)
-{
-    char full[256];
-
-    if (blob_full(folder, path, full, sizeof(full)))
-        return 0;
-    int fd = open(full, O_RDONLY);
-
-    if (fd < 0)
-        return 0;
-    ssize_t n = read(fd, out, size);
-
-    close(fd);
-    return n < 0 ? 0 : (size_t)n;
-}
-
-static uint32_t u32_le(const uint8_t *at)
-{
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
-/* A whole WAV of at least `least` bytes of the test's sound; returns how many there are. */
-static uint32_t wav_check(const char *path, uint64_t least)
-{
-    static uint8_t wav[8 << 20];
-    size_t len = file_read(path, wav, sizeof(wav));
-
-    assert_true(len >= RECORDING_HEADER_BYTES);
-    uint32_t sound = u32_le(wav + 40);
-
-    assert_int_equal(len, RECORDING_HEADER_BYTES + sound);
-    assert_int_equal(u32_le(wav + 4), sound + 36);
-    assert_true(sound >= least);
-    for (uint32_t i = 0; i < sound; i++)
-        if (wav[RECORDING_HEADER_BYTES + i] != sound_at(i))
-            fail_msg("%s: byte %u of the sound is wrong", path, i);
-    return sound;
-}
-
-/* ---- the recording itself ---- */
-
-static struct recording_file *tail_new(const char *name, uint32_t slots)
-{
-    struct recording_file *f;
-    char why[256];
-
-    if (recording_file_open(journal_dir, name, 1, slots, &f, why, sizeof(why)))
-        fail_msg("%s", why);
-    return f;
-}
-
-/* What the recorder does with its writes. */
-static void write_out(struct recording_shard *s, uint32_t h, int fd, bool all)
-{
-    struct recording_write w;
-
-    while (recording_next(s, h, all, &w)) {
-        ssize_t n = pwrite(fd, w.bytes.at, w.bytes.len, (off_t)w.offset);
-
-        recording_written(s, h, n < 0 ? 0 : (size_t)n);
-    }
-}
-
-static void a_recording_is_written_as_it_happens(void **state)
-{
-    struct recording_file *f = tail_new("plain", 2);
-    struct recording_shard *s = recording_shard(f, 0);
-    uint8_t header[RECORDING_HEADER_BYTES];
-    uint8_t pcm[FRAME_BYTES];
-    char full[256];
-    uint32_t h;
-    bool bad;
-
-    (void)state;
-    header_make(header);
-    assert_int_equal(blob_folders(folder, "recordings/direct/a.wav"), 0);
-    assert_int_equal(blob_full(folder, "recordings/direct/a.wav", full, sizeof(full)), 0);
-    int fd = open(full, O_WRONLY | O_CREAT, 0600);
-
-    assert_int_equal(recording_begin(s, "../a.wav", slice_of(header, 44), &h), -EINVAL);
-    assert_int_equal(recording_begin(s, "recordings/direct/a.wav", slice_of(header, 43), &h),
-                     -EINVAL);
-    assert_int_equal(recording_begin(s, "recordings/direct/a.wav", slice_of(header, 44), &h), 0);
-    for (uint64_t i = 0; i < 500; i++) {
-        sound_make(i * FRAME_BYTES, pcm, sizeof(pcm));
-        assert_int_equal(recording_append(s, h, slice_of(pcm, sizeof(pcm))), 0);
-        write_out(s, h, fd, false);
-    }
-    write_out(s, h, fd, true);
-    recording_header(s, h, header);
-    assert_int_equal(pwrite(fd, header, sizeof(header), 0), sizeof(header));
-    close(fd);
-    assert_int_equal(recording_bytes(s, h, &bad), 500 * FRAME_BYTES);
-    assert_false(bad);
-    recording_end(s, h);
-    assert_int_equal(wav_check("recordings/direct/a.wav", 0), 500 * FRAME_BYTES);
-    recording_file_close(&f);
-}
-
-static void a_slow_disk_makes_it_bad_not_longer(void **state)
-{
-    struct recording_file *f = tail_new("slow", 2);
-    struct recording_shard *s = recording_shard(f, 0);
-    uint8_t header[RECORDING_HEADER_BYTES];
-    static uint8_t pcm[RECORDING_CHUNK_BYTES];
-    struct recording_write w;
-    struct recording_write again;
-    uint32_t h;
-    uint32_t other;
-    bool bad;
-
-    (void)state;
-    header_make(header);
-    assert_int_equal(recording_begin(s, "recordings/x/s.wav", slice_of(header, 44), &h), 0);
-    assert_int_equal(recording_begin(s, "recordings/x/t.wav", slice_of(header, 44), &other), 0);
-    assert_int_equal(recording_begin(s, "recordings/x/u.wav", slice_of(header, 44), &other),
-                     -ENOSPC);
-    for (size_t i = 0; i < RECORDING_RING_BYTES / RECORDING_CHUNK_BYTES; i++)
-        assert_int_equal(recording_append(s, h, slice_of(pcm, sizeof(pcm))), 0);
-    assert_true(recording_next(s, h, false, &w));
-    assert_int_equal(w.offset, RECORDING_HEADER_BYTES);
-    assert_int_equal(w.bytes.len, RECORDING_CHUNK_BYTES);
-    assert_false(recording_next(s, h, false, &again)); /* one at a time */
-    assert_int_equal(recording_append(s, h, slice_of(pcm, 2)), -ENOBUFS);
-    recording_written(s, h, 1000); /* a short write: the rest comes again */
-    assert_true(recording_next(s, h, false, &again));
-    assert_int_equal(again.offset, RECORDING_HEADER_BYTES + 1000);
-    assert_int_equal(again.bytes.len, RECORDING_CHUNK_BYTES - 1000);
-    assert_int_equal(recording_bytes(s, h, &bad), RECORDING_RING_BYTES);
-    assert_true(bad);
-    recording_written(s, h, 0); /* an error: nothing more is written */
-    assert_false(recording_next(s, h, true, &again));
-    recording_header(s, h, header);
-    assert_int_equal(u32_le(header + 40), 1000);
-    recording_file_close(&f); /* still open: the file stays for recovery */
-    char path[128];
-
-    snprintf(path, sizeof(path), "%s/slow.tail", journal_dir);
-    assert_int_equal(unlink(path), 0);
-}
+#include "tests/unit/recording_folder.h"
 
 /* ---- a process that will be killed ---- */
 
@@ -275,25 +72,30 @@ static void child_begin(struct child *c)
     c->fd = open(full, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 }
 
-static void child_speaks(struct child *c, uint32_t i)
+static void child_speaks(struct child *c, int64_t i)
 {
     struct builder b = builder_of(c->bytes, sizeof(c->bytes));
     uint8_t pcm[FRAME_BYTES];
+    int16_t samples[FRAME];
     char text[32];
 
     sound_make((uint64_t)i * FRAME_BYTES, pcm, sizeof(pcm));
-    if (recording_append(c->recordings, c->recording, slice_of(pcm, sizeof(pcm))))
+    memcpy(samples, pcm, sizeof(pcm));
+    recording_lay(c->recordings, c->recording, RECORDING_CALLER, i * FRAME, samples, FRAME);
+    recording_reach(c->recordings, c->recording, (i + 1) * FRAME);
+    if (recording_settle(c->recordings, c->recording, (i - 12) * FRAME))
         _exit(4);
     c->progress->sound = (uint64_t)(i + 1) * FRAME_BYTES;
     write_out(c->recordings, c->recording, c->fd, false);
     if (i % 4)
         return;
-    snprintf(text, sizeof(text), "word %u", i / 4);
-    record_heard_put(&b, &(struct record_heard){
-                             .wall_ms = 1795249800000 + i, .turn = i / 4, .text = slice_str(text)});
+    snprintf(text, sizeof(text), "word %u", (uint32_t)i / 4);
+    record_heard_put(&b, &(struct record_heard){.wall_ms = 1795249800000 + i,
+                                                .turn = (uint32_t)i / 4,
+                                                .text = slice_str(text)});
     if (journal_add(c->journal, c->handle, JOURNAL_HEARD, builder_slice(&b)))
         _exit(5);
-    c->progress->heard = i / 4 + 1;
+    c->progress->heard = (uint32_t)i / 4 + 1;
 }
 
 static void child_ends(struct child *c)
@@ -301,6 +103,8 @@ static void child_ends(struct child *c)
     struct builder b = builder_of(c->bytes, sizeof(c->bytes));
     uint8_t header[RECORDING_HEADER_BYTES];
 
+    if (recording_settle(c->recordings, c->recording, 120 * FRAME))
+        _exit(9);
     write_out(c->recordings, c->recording, c->fd, true);
     recording_header(c->recordings, c->recording, header);
     if (pwrite(c->fd, header, sizeof(header), 0) != (ssize_t)sizeof(header))
@@ -333,31 +137,12 @@ static void child_run(struct progress *progress)
     c.recordings = recording_shard(f, 1);
     for (; c.number < 40; c.number++) {
         child_begin(&c);
-        for (uint32_t i = 0; i < 120; i++)
+        for (int64_t i = 0; i < 120; i++)
             child_speaks(&c, i);
         child_ends(&c);
     }
     for (;;) /* a slow parent kills it only now, which is a moment like any other */
         pause();
-}
-
-static struct store *open_store(void)
-{
-    char why[256];
-    struct store *s;
-
-    if (store_open("sqlite:", folder, &s, why, sizeof(why)))
-        fail_msg("%s", why);
-    return s;
-}
-
-static void recover_once(struct recover_report *report)
-{
-    struct store *s = open_store();
-    struct recover_options o = {.data_dir = folder, .store = s};
-
-    assert_int_equal(recover_run(&o, report), 0);
-    store_close(&s);
 }
 
 static void json_each(void *ctx, struct slice id, struct slice doc)
@@ -658,8 +443,6 @@ static void junk_is_removed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_recording_is_written_as_it_happens),
-        cmocka_unit_test(a_slow_disk_makes_it_bad_not_longer),
         cmocka_unit_test(killed_at_random_moments),
         cmocka_unit_test(recovery_may_be_done_twice),
         cmocka_unit_test(the_living_are_left_alone),

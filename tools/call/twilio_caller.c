@@ -92,20 +92,33 @@ void twilio_caller_start(struct twilio_caller *c, struct builder *out)
     close_event(&w, out);
 }
 
+static void put_digits(struct builder *out, uint64_t value)
+{
+    uint8_t digits[20];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = (uint8_t)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    builder_bytes(out, digits + at, sizeof(digits) - at);
+}
+
+/* By hand, for a harness sends a hundred thousand of them a second; ids need no escape. */
 void twilio_caller_media(struct twilio_caller *c, uint64_t timestamp_ms, struct slice audio,
                          struct builder *out)
 {
-    struct jsonw w;
-
-    open_event(c, "media", &w, out);
-    jsonw_put_cstr(&w, "track", "inbound");
-    put_number(&w, "chunk", c->chunk++);
-    put_number(&w, "timestamp", timestamp_ms);
-    jsonw_key(&w, "payload");
-    jsonw_raw(&w, SLICE("\""));
+    builder_str(out, "{\"event\":\"media\",\"sequenceNumber\":\"");
+    put_digits(out, c->sequence++);
+    builder_str(out, "\",\"streamSid\":\"");
+    builder_str(out, c->stream_id);
+    builder_str(out, "\",\"media\":{\"track\":\"inbound\",\"chunk\":\"");
+    put_digits(out, c->chunk++);
+    builder_str(out, "\",\"timestamp\":\"");
+    put_digits(out, timestamp_ms);
+    builder_str(out, "\",\"payload\":\"");
     base64_build(out, audio);
-    builder_u8(out, '"');
-    close_event(&w, out);
+    builder_str(out, "\"}}");
 }
 
 void twilio_caller_mark(struct twilio_caller *c, const char *name, struct builder *out)
@@ -180,6 +193,35 @@ static void hear(const struct json_doc *doc, void *audio, size_t audio_bytes,
     }
 }
 
+/* Takes `prefix` off. */
+static bool cut(struct slice *s, struct slice prefix)
+{
+    if (!slice_starts(*s, prefix))
+        return false;
+    *s = slice_of(s->at + prefix.len, s->len - prefix.len);
+    return true;
+}
+
+/* The audio message as most servers write it, without building a document; false: look closer. */
+static bool hear_plain_media(const struct twilio_caller *c, struct slice message, void *audio,
+                             size_t audio_bytes, struct twilio_heard *heard)
+{
+    struct slice end = SLICE("\"}}");
+    size_t len;
+
+    if (!cut(&message, SLICE("{\"event\":\"media\",\"streamSid\":\"")) ||
+        !cut(&message, slice_str(c->stream_id)) ||
+        !cut(&message, SLICE("\",\"media\":{\"payload\":\"")) || message.len <= end.len ||
+        memcmp(message.at + message.len - end.len, end.at, end.len) != 0)
+        return false;
+    message.len -= end.len;
+    if (base64_decode(message, audio, audio_bytes, &len) || len == 0)
+        return false;
+    heard->kind = TWILIO_HEARD_MEDIA;
+    heard->audio = slice_of(audio, len);
+    return true;
+}
+
 void twilio_caller_parse(const struct twilio_caller *c, struct slice message, void *audio,
                          size_t audio_bytes, struct twilio_heard *heard)
 {
@@ -188,6 +230,8 @@ void twilio_caller_parse(const struct twilio_caller *c, struct slice message, vo
     heard->what = "";
     heard->audio = SLICE_NONE;
     heard->mark[0] = '\0';
+    if (hear_plain_media(c, message, audio, audio_bytes, heard))
+        return;
     if (json_read(&doc, message, WS_MESSAGE_BYTES_MAX, NULL)) {
         bad(heard, "message is not JSON");
         return;

@@ -119,9 +119,13 @@ int line_hear(const struct vad_config *config, const struct turn_rules *rules, c
               size_t count, const struct line_ops *ops, void *owner, struct line_report *out)
 {
     static struct line l;
+    static struct vad_silero network;
+    struct vad_config with_network = *config;
+
+    with_network.network = &network;
     *out = (struct line_report){.decided = -1};
     l = (struct line){.ops = ops, .owner = owner, .report = out, .audible_ns = NEVER_NS};
-    int err = vad_init(&l.vad, config, 0);
+    int err = vad_init(&l.vad, &with_network, 0);
     if (!err)
         err = resample_init(&l.up, 8000, 16000);
     if (err)

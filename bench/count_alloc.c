@@ -1,0 +1,128 @@
+/* Counts what each thread asks of malloc: preloaded into the server, it keeps a table in the file
+ * that COUNT_ALLOC names, which a proof reads while calls go on. Each thread has a row of its own,
+ * so counting takes no lock; threads beyond the table share the last row. Linux and dlsym; never a
+ * part of the server. */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define ROWS        256
+#define EARLY_BYTES 65536 /* what dlsym itself asks for before it has told us */
+
+struct row {
+    int64_t tid, count, bytes, spare;
+};
+
+static struct row nowhere[ROWS], *rows = nowhere;
+static atomic_uint rows_used;
+static __thread struct row *mine;
+static uint8_t early[EARLY_BYTES] __attribute__((aligned(16)));
+static size_t early_used;
+
+static void *(*real_malloc)(size_t);
+static void *(*real_calloc)(size_t, size_t);
+static void *(*real_realloc)(void *, size_t);
+static void *(*real_aligned)(size_t, size_t);
+static int (*real_posix)(void **, size_t, size_t);
+static void (*real_free)(void *);
+
+static void find(void *to, const char *name)
+{
+    void *symbol = dlsym(RTLD_NEXT, name);
+
+    memcpy(to, &symbol, sizeof(symbol));
+}
+
+static void __attribute__((constructor)) begin(void)
+{
+    const char *path = getenv("COUNT_ALLOC");
+    int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+
+    find(&real_calloc, "calloc");
+    find(&real_realloc, "realloc");
+    find(&real_aligned, "aligned_alloc");
+    find(&real_posix, "posix_memalign");
+    find(&real_free, "free");
+    find(&real_malloc, "malloc");
+    if (fd < 0)
+        return;
+    if (ftruncate(fd, sizeof(nowhere)) == 0) {
+        void *at = mmap(NULL, sizeof(nowhere), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        rows = at == MAP_FAILED ? nowhere : at;
+    }
+    close(fd);
+}
+
+static void count(size_t bytes)
+{
+    if (!mine || mine < rows || mine >= rows + ROWS) {
+        unsigned next = atomic_fetch_add(&rows_used, 1);
+        mine = &rows[next < ROWS ? next : ROWS - 1];
+        mine->tid = gettid();
+    }
+    mine->count++;
+    mine->bytes += (int64_t)bytes;
+}
+
+static void *take_early(size_t bytes)
+{
+    void *at = early + early_used;
+
+    early_used += (bytes + 15) / 16 * 16;
+    return early_used <= EARLY_BYTES ? at : NULL;
+}
+
+static int is_early(const void *at)
+{
+    return (const uint8_t *)at >= early && (const uint8_t *)at < early + EARLY_BYTES;
+}
+
+void *malloc(size_t bytes)
+{
+    if (!real_malloc)
+        return take_early(bytes);
+    count(bytes);
+    return real_malloc(bytes);
+}
+
+void *calloc(size_t n, size_t bytes)
+{
+    if (!real_malloc)
+        return take_early(n * bytes); /* never used before: zero */
+    count(n * bytes);
+    return real_calloc(n, bytes);
+}
+
+void *realloc(void *at, size_t bytes)
+{
+    if (!real_malloc || is_early(at)) {
+        void *to = malloc(bytes);
+        return at && to ? memcpy(to, at, bytes) : to;
+    }
+    count(bytes);
+    return real_realloc(at, bytes);
+}
+
+void *aligned_alloc(size_t alignment, size_t bytes)
+{
+    count(bytes);
+    return real_aligned(alignment, bytes);
+}
+
+int posix_memalign(void **at, size_t alignment, size_t bytes)
+{
+    count(bytes);
+    return real_posix(at, alignment, bytes);
+}
+
+void free(void *at)
+{
+    if (at && !is_early(at))
+        real_free(at);
+}

@@ -1,0 +1,1 @@
+"""The parts of bench/run: what is measured, each begun on its core and stopped again."""
