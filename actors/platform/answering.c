@@ -333,7 +333,13 @@ static void take_socket(struct answering *s, const struct msg *m)
 {
     struct io *io = shard_io(s->actor.shard);
 
+    bool gone = s->stream.id == IO_NONE;
+
     stream_take(&s->stream, msg_body(m, leg_socket_msg)->stream);
+    if (gone) { /* it ended on its way here */
+        stream_gone(&s->stream);
+        return;
+    }
     on_bytes(s, text_of(&s->actor, m));
     if (s->stream.id != IO_NONE)
         io->ops->stream_pause(io, s->stream.id, false);

@@ -126,7 +126,8 @@ static int make_server(struct control_host *host, const struct config *config, c
                                       .route_count = api_route_count,
                                       .on_request = api_on_request,
                                       .context = &host->world,
-                                      .certificate = config->api_certificate,
+                                      .certificate =
+                                          config->api_key[0] ? config->api_certificate : NULL,
                                       .key = config->api_key,
                                       .header_s = REQUEST_HEADER_S,
                                       .idle_s = REQUEST_IDLE_S,

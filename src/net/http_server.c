@@ -552,31 +552,14 @@ static const struct lws_protocols protocols[] = {
     {.name = NULL},
 };
 
-static bool secured(const struct http_server_setup *setup)
-{
-    return setup->certificate && setup->certificate[0];
-}
-
-/* libwebsockets only says that it failed: the files are tried here first, for a sentence. */
-static int certificate_try(const struct http_server_setup *setup, char *why, size_t why_bytes)
-{
-    struct tls_context *tried = NULL;
-
-    if (!secured(setup))
-        return 0;
-    int err = tls_server_context_new(setup->certificate, setup->key, &tried, why, why_bytes);
-    tls_context_free(&tried);
-    return err;
-}
-
 void http_server_renew(struct http_server *server)
 {
     const struct http_server_setup *setup = &server->setup;
     char why[300];
 
-    if (!secured(setup))
+    if (!setup->certificate)
         return;
-    if (certificate_try(setup, why, sizeof(why)))
+    if (tls_files_try(setup->certificate, setup->key, why, sizeof(why)))
         log_error("http", NULL, "%s: the certificate before it stays", why);
     else if (lws_tls_cert_updated(server->context, setup->certificate, setup->key, NULL, 0, NULL,
                                   0))
@@ -604,7 +587,7 @@ static int library_open(struct http_server *server)
         .keepalive_timeout = (int)server->setup.idle_s,
     };
 
-    if (secured(&server->setup)) {
+    if (server->setup.certificate) {
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
         info.alpn = "http/1.1";
         info.ssl_cert_filepath = server->setup.certificate;
@@ -659,7 +642,8 @@ int http_server_new(const struct http_server_setup *setup, struct http_server **
         abort();
     server->setup = *setup;
     server->listener = -1;
-    err = certificate_try(setup, why, why_bytes);
+    /* libwebsockets would only say that it failed. */
+    err = setup->certificate ? tls_files_try(setup->certificate, setup->key, why, why_bytes) : 0;
     if (err)
         goto fail;
     server->listener = http_listen(&setup->local, &server->local);

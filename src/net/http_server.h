@@ -65,7 +65,7 @@ struct http_server_setup {
     size_t route_count;
     void (*on_request)(void *context, const struct http_ask *ask);
     void *context;
-    const char *certificate; /* PEM: speaks https alone; NULL or "": http */
+    const char *certificate; /* PEM: speaks https alone; NULL: http */
     const char *key;
     unsigned header_s; /* a request has this long to arrive whole: 5 */
     unsigned idle_s;   /* between requests: 10 */
