@@ -1,6 +1,6 @@
-"""Calls through every provider behind a network, against sidetone-providers: plain ones, and one for
-each fault that can befall the provider. A fault may cost its turn; the call goes on, and what comes
-after it is heard and answered. A key that is refused ends the call with a reason."""
+"""Calls through every provider behind a network, against sidetone-providers: plain ones, and one
+for each fault that can befall the provider. A fault may cost its turn; the call goes on, and what
+comes after it is heard and answered. A key that is refused ends the call with a reason."""
 
 import argparse
 import concurrent.futures
@@ -21,8 +21,9 @@ HEARD = ["the first sentence", "the second one", "now the third"]
 
 SOCKET_FAULTS = ["request 1: status 503", "request 1: reset", "request 1: late 300",
                  "request 1: close after 1", "request 1: vanish after 2", "request 1: silence",
-                 "request 1: garbage after 1", "request 1: utf8 after 1", "request 1: noise after 1",
-                 "request 1: huge 200000 after 1", "request 1: drip 4000"]
+                 "request 1: garbage after 1", "request 1: utf8 after 1",
+                 "request 1: noise after 1", "request 1: huge 200000 after 1",
+                 "request 1: drip 4000"]
 REQUEST_FAULTS = ["request 1: status 429", "request 1: status 500", "request 1: reset",
                   "request 1: late 300", "request 1: close after 1", "request 1: vanish after 1",
                   "request 1: garbage after 1", "request 1: utf8 after 1",
@@ -105,7 +106,8 @@ def judge(r, server, case, report):
     lines = [line["message"] for line in server.log() if line.get("agent_id") == case.id]
     heard = [m for m in lines if m.startswith("heard ")]
     says = [m for m in lines if m.startswith("says ")]
-    told = f"{case}: {report['status']} ({report.get('error') or report.get('ended')}), {lines[-4:]}"
+    why = report.get("error") or report.get("ended")
+    told = f"{case}: {report['status']} ({why}), {lines[-4:]}"
     if case.refused:
         r.check(any(REFUSED[case.name] in m for m in lines), f"not said why: {told}")
         return
