@@ -53,6 +53,9 @@ PROVIDERS = {
     "cartesia": ("cartesia.tts", "tts",
                  {"provider": "cartesia", "api_key": "any",
                   "base_url": "ws://{at}/tts/websocket"}, SPEECH_FAULTS),
+    "deepgram-tts": ("deepgram.speak", "tts",
+                     {"provider": "deepgram", "api_key": "any", "encoding": "mulaw",
+                      "base_url": "ws://{at}/v1/speak"}, SPEECH_FAULTS),
 }
 FAILED = {"stt": "speech recognition failed", "llm": "the language model failed",
           "tts": "speech synthesis failed"}
@@ -155,7 +158,7 @@ def main():
     r = Result("providers")
     cases = []
     for name, (_, _, _, faults) in PROVIDERS.items():
-        refused = ["status 401"] if name not in KEYLESS else []
+        refused = ["request 1-9: status 401"] if name not in KEYLESS else []
         for fault in [None] + ([] if o.plain else faults + refused):
             if not o.only or o.only == name:
                 cases.append(Case(len(cases), name, fault))
