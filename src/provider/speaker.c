@@ -264,12 +264,12 @@ static void pump(struct speaker *s, const struct speaker_dialect *d,
 /* ---- inputs ---- */
 
 static void too_much(struct speaker *s, const struct speaker_dialect *d,
-                     const struct provider_input *in, struct intents *out)
+                     const struct provider_input *in, int64_t now_ns, struct intents *out)
 {
     uint32_t kept = 0, asked = s->asked;
 
     if (asked && s->clauses[0].epoch == in->epoch) {
-        d->cancel(s, in, out);
+        d->cancel(s, in, now_ns, out);
         speaker_fail(s, ENOBUFS, "too much is to be said at once", out);
         return;
     }
@@ -294,7 +294,7 @@ static void add(struct speaker *s, const struct speaker_dialect *d, const struct
         return;
     }
     if (s->count == SPEAKER_CLAUSES_MAX || text.len > sizeof(s->text) - s->text_len) {
-        too_much(s, d, in, out);
+        too_much(s, d, in, now_ns, out);
         return;
     }
     if (s->count == 0)
@@ -316,7 +316,7 @@ static void cancel(struct speaker *s, const struct speaker_dialect *d,
     if (s->count && s->clauses[0].epoch > in->epoch)
         return;
     if (d->by_request || s->link == SPEAKER_UP)
-        d->cancel(s, in, out);
+        d->cancel(s, in, now_ns, out);
     while (s->count && s->clauses[0].epoch <= in->epoch)
         drop_first(s);
     s->asked = 0;
@@ -355,13 +355,27 @@ static void went_down(struct speaker *s, const struct speaker_dialect *d,
         s->due_ns = now_ns + CONNECT_NS;
 }
 
-void speaker_restart(struct speaker *s, const struct speaker_dialect *d,
-                     const struct provider_input *in, int32_t status, const char *what,
-                     int64_t now_ns, struct intents *out)
+static void shut(struct speaker *s, const struct speaker_dialect *d, struct intents *out)
 {
     intents_add(out, INTENT_CLOSE);
     s->link = SPEAKER_DOWN;
     d->lost(s);
+}
+
+void speaker_renew(struct speaker *s, const struct speaker_dialect *d,
+                   const struct provider_input *in, int64_t now_ns, struct intents *out)
+{
+    shut(s, d, out);
+    connect_now(s, in, out);
+    if (s->count)
+        s->due_ns = now_ns + CONNECT_NS;
+}
+
+void speaker_restart(struct speaker *s, const struct speaker_dialect *d,
+                     const struct provider_input *in, int32_t status, const char *what,
+                     int64_t now_ns, struct intents *out)
+{
+    shut(s, d, out);
     if (cloud_is_fatal(status)) {
         s->fatal = status;
         fail_all(s, status, what, out);

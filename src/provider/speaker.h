@@ -67,7 +67,8 @@ struct speaker_dialect {
     /* No more text comes for what has been asked; NULL: nobody wants to know. */
     void (*finish)(struct speaker *s, const struct provider_input *in, struct intents *out);
     /* What was asked of epochs up to in->epoch is not wanted any more. */
-    void (*cancel)(struct speaker *s, const struct provider_input *in, struct intents *out);
+    void (*cancel)(struct speaker *s, const struct provider_input *in, int64_t now_ns,
+                   struct intents *out);
     /* INPUT_BYTES; by_request: INPUT_STATUS, _CHUNK, _END and _CLOSED. */
     void (*message)(struct speaker *s, const struct provider_input *in, int64_t now_ns,
                     struct intents *out);
@@ -101,6 +102,9 @@ void speaker_fail(struct speaker *s, int32_t status, const char *what, struct in
 void speaker_restart(struct speaker *s, const struct speaker_dialect *dialect,
                      const struct provider_input *in, int32_t status, const char *what,
                      int64_t now_ns, struct intents *out);
+/* The socket is of no more use: another one in its place, for what is asked next. */
+void speaker_renew(struct speaker *s, const struct speaker_dialect *dialect,
+                   const struct provider_input *in, int64_t now_ns, struct intents *out);
 /* A text message of JSON composed in the intents' own memory: begin, write, send. */
 void speaker_message_begin(struct jsonw *w, struct intents *out, size_t *from);
 void speaker_message_send(struct jsonw *w, size_t from, struct intents *out);

@@ -100,9 +100,11 @@ static void take_back(struct cartesia *k, struct intents *out)
     k->alive = k->open = false;
 }
 
-static void cancel(struct speaker *s, const struct provider_input *in, struct intents *out)
+static void cancel(struct speaker *s, const struct provider_input *in, int64_t now_ns,
+                   struct intents *out)
 {
     struct cartesia *k = cartesia_of(s);
+    (void)now_ns;
 
     if (k->epoch <= in->epoch)
         take_back(k, out);

@@ -55,9 +55,11 @@ static void say(struct speaker *s, const struct provider_input *in, struct slice
     type_send("Flush", out);
 }
 
-static void cancel(struct speaker *s, const struct provider_input *in, struct intents *out)
+static void cancel(struct speaker *s, const struct provider_input *in, int64_t now_ns,
+                   struct intents *out)
 {
     (void)in;
+    (void)now_ns;
     if (!s->asked)
         return;
     type_send("Clear", out);

@@ -56,6 +56,9 @@ PROVIDERS = {
     "deepgram-tts": ("deepgram.speak", "tts",
                      {"provider": "deepgram", "api_key": "any", "encoding": "mulaw",
                       "base_url": "ws://{at}/v1/speak"}, SPEECH_FAULTS),
+    "elevenlabs": ("elevenlabs.input", "tts",
+                   {"provider": "elevenlabs", "api_key": "any", "base_url": "ws://{at}/v1"},
+                   SPEECH_FAULTS),
 }
 FAILED = {"stt": "speech recognition failed", "llm": "the language model failed",
           "tts": "speech synthesis failed"}
