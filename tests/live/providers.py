@@ -59,6 +59,11 @@ PROVIDERS = {
     "elevenlabs": ("elevenlabs.input", "tts",
                    {"provider": "elevenlabs", "api_key": "any", "base_url": "ws://{at}/v1"},
                    SPEECH_FAULTS),
+    "openai-tts": ("openai.speech", "tts",
+                   {"provider": "openai", "api_key": "any", "base_url": "http://{at}/v1"},
+                   ["request 1: status 429", "request 1: status 500", "request 1: reset",
+                    "request 1: late 300", "request 1: close after 2", "request 1: vanish after 2",
+                    "request 2: silence", "request 2: silence after 3"]),
 }
 FAILED = {"stt": "speech recognition failed", "llm": "the language model failed",
           "tts": "speech synthesis failed"}
