@@ -11,9 +11,10 @@
 #define OWN_VOICE   "alloy"
 #define RATE_HZ     24000
 #define PIECE_BYTES                                                                                \
-    960             /* of sound given at a time, however the network cut it: 20 ms of 24 kHz       \
-                     */
-#define WAV_MAX 512 /* bytes before the sound of a WAV file; more is no such file */
+    960                 /* of sound given at a time, however the network cut it: 20 ms of 24 kHz   \
+                         */
+#define CHUNK_MAX 24000 /* of a response at once; beyond: the reply fails */
+#define WAV_MAX   512   /* bytes before the sound of a WAV file; more is no such file */
 
 extern const struct provider_ops tts_openai;
 
