@@ -12,6 +12,7 @@
 #define ACTOR_MESSAGES(MESSAGE)                                                                    \
     /* ---- admission ---- */                                                                      \
     MESSAGE(AGENT_OFFER, agent_offer_msg) /* control -> switchboard: a new version of an agent */  \
+    MESSAGE(TLS_OFFER, tls_offer_msg)     /* control -> switchboard: show this certificate now */  \
     MESSAGE(AGENT_RELEASED, agent_offer_msg) /* switchboard -> control: no call here uses it */    \
     MESSAGE(ADMIT, admit_msg)       /* door, leg -> switchboard: may this one in? frame: token */  \
     MESSAGE(ADMITTED, admitted_msg) /* switchboard -> asker */                                     \
@@ -36,6 +37,7 @@
     MESSAGE(LEG_SPEECH, leg_speech_msg)   /* leg -> call: VAD has changed its mind */              \
     MESSAGE(LEG_KEY, leg_key_msg)         /* leg -> call: a digit was pressed */                   \
     MESSAGE(LEG_AUDIBLE, leg_audible_msg) /* leg -> call: the first voiced sample has left */      \
+    MESSAGE(LEG_MARKED, leg_marked_msg)   /* leg -> call: the carrier says that some was heard */  \
     MESSAGE(LEG_PLAYED, leg_played_msg)   /* leg -> call: the reply was heard whole */             \
     MESSAGE(LEG_HEARD, leg_heard_msg)     /* leg -> call: how far the caller came at a flush */    \
     MESSAGE(LEG_HOLD, leg_play_msg)       /* call -> leg */                                        \
@@ -107,6 +109,7 @@ struct engine_start_msg { /* stt, llm, tts */
 
 struct door_start_msg {
     uint32_t stream; /* io_id, given with actor_io_give() */
+    uint32_t tls;    /* which of the world's certificates; 0: plain */
     struct address peer;
 };
 
@@ -152,6 +155,10 @@ struct tool_start_msg {
 
 struct agent_offer_msg {
     uint32_t agent; /* index of the version in the world's table */
+};
+
+struct tls_offer_msg {
+    uint32_t tls; /* index of the version in the world's table */
 };
 
 struct admit_msg {
@@ -217,7 +224,7 @@ struct tree_msg {
 };
 
 struct leg_socket_msg {
-    uint32_t stream; /* io_id, given with actor_io_give() */
+    uint32_t stream; /* io_id, given with stream_give() */
 };
 
 struct leg_peers_msg {
@@ -254,6 +261,11 @@ struct leg_audible_msg {
     uint32_t epoch;
     int64_t at_ns; /* when the caller hears the sample, latency of the carrier apart */
     int64_t sample;
+};
+
+struct leg_marked_msg {
+    uint32_t epoch;
+    int64_t at_ns;
 };
 
 struct leg_played_msg {

@@ -10,12 +10,6 @@
 #include "actors/text.h"
 #include "base/metrics.h"
 
-#define TURN_TAG  1u
-#define KEYS_TAG  2u
-#define LIMIT_TAG 3u
-#define LATE_TAG  4u
-#define LAST_TAG  5u
-
 #define KEYS_WAIT_NS MS(500)     /* after a digit, for the next one */
 #define LATE_NS      SECONDS(10) /* without any progress of a reply it has failed */
 #define FAILURES_MAX 3           /* of providers in a row, before the call is given up */
@@ -397,6 +391,12 @@ static void on_audible(struct call *c, const struct leg_audible_msg *m)
     turn_event(c, (struct turn_event){.kind = ON_AUDIBLE, .epoch = m->epoch});
 }
 
+static void on_marked(struct call *c, const struct leg_marked_msg *m)
+{
+    if (m->epoch == c->reply_of && !c->said)
+        cdr_stamp(&c->cdr, &c->cdr.ledger.mark_back_ns, m->at_ns);
+}
+
 static void on_leg_heard(struct call *c, const struct leg_heard_msg *m)
 {
     size_t bytes =
@@ -656,6 +656,9 @@ static void on_talk(struct call *c, const struct msg *m)
         break;
     case LEG_AUDIBLE:
         on_audible(c, msg_body(m, leg_audible_msg));
+        break;
+    case LEG_MARKED:
+        on_marked(c, msg_body(m, leg_marked_msg));
         break;
     case LEG_PLAYED:
         turn_event(

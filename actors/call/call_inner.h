@@ -12,7 +12,14 @@
 
 #define UNDERSTOOD_BYTES 512
 #define STORE_NS         SECONDS(60) /* a store slower than this leaves the log to the next start */
-#define STORE_TAG        6u          /* the others are call.c's */
+
+/* Its timers. */
+#define TURN_TAG  1u
+#define KEYS_TAG  2u
+#define LIMIT_TAG 3u
+#define LATE_TAG  4u
+#define LAST_TAG  5u
+#define STORE_TAG 6u
 
 enum phase { CONNECTING, TALKING, ENDING, STORING };
 

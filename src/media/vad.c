@@ -79,9 +79,9 @@ static int64_t voice_ended(const struct vad *v, uint16_t per_mille)
 
     if (v->config.kind == VAD_SCRIPT)
         return v->at;
-    if (v->config.kind == VAD_SILERO && per_mille >= SURE && sure > v->active_last)
-        return sure;
-    return v->active_last;
+    if (v->config.kind == VAD_ENERGY)
+        return v->active_last; /* loudness is all it knows */
+    return per_mille >= SURE && sure > v->active_last ? sure : v->active_last;
 }
 
 /* ---- the decision, once per window ---- */

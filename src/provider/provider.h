@@ -91,7 +91,8 @@ enum provider_input_kind {
     INPUT_TURN,   /* llm: answer this (turn below) as `epoch` */
     INPUT_COMMIT, /* llm: the answer of `epoch` is being spoken: what it changed in the dialogue
                      stays */
-    INPUT_CANCEL, /* drop all of `epoch`; an llm forgets an uncommitted turn */
+    INPUT_CANCEL, /* drop all of `epoch`, tts: and of those before it; an llm forgets an uncommitted
+                     turn */
     INPUT_STOP,   /* last input: nothing may follow, no intent but CLOSE is heeded */
     /* from the world, answering CONNECT, REQUEST, JOB or deadline() */
     INPUT_OPENED, /* the socket is up */

@@ -1,8 +1,8 @@
-/* The call actor with its real stt, llm and tts actors around stub plug-ins that do what the test
+/* A call actor with its real stt, llm and tts actors around stub plug-ins that do what the test
  * says, a leg that the test plays itself, a real journal, and a store lane that builds the call's
- * log and keeps it. Under a clock of the test's own. For one test program, on its one thread. */
-#ifndef UNIT_CALL_WORLD_H
-#define UNIT_CALL_WORLD_H
+ * log and keeps it. Under a clock of the test's own; one thread. Included by one test program. */
+#ifndef TESTS_CALL_WORLD_H
+#define TESTS_CALL_WORLD_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -439,6 +439,14 @@ static void played(void)
     struct leg_played_msg body = {.epoch = leg.epoch};
 
     leg_send(LEG_PLAYED, &body, sizeof(body));
+    turn_shard();
+}
+
+static void marked(uint32_t epoch)
+{
+    struct leg_marked_msg body = {.epoch = epoch, .at_ns = test_now_ns};
+
+    leg_send(LEG_MARKED, &body, sizeof(body));
     turn_shard();
 }
 

@@ -1,4 +1,4 @@
-/* The call actor with its real stt, llm and tts actors, in the world of call_world.h. */
+/* What a call does with what happens on its line; the world around it is call_world.h. */
 #include "tests/unit/call_world.h"
 
 /* ---- cases ---- */
@@ -18,6 +18,7 @@ static void a_turn_is_heard_answered_and_stored(void **state)
     assert_non_null(strstr(log, "\"heard\":\"when are you open\""));
     assert_non_null(strstr(log, "\"said\":\"From nine to five. Anything else?\""));
     assert_non_null(strstr(log, "\"said\":\"Good morning.\""));
+    assert_null(strstr(log, "incomplete"));
 }
 
 /* The recogniser is told what was asked, from the moment the question is heard. */
@@ -306,6 +307,59 @@ static void ends_after_its_number_of_turns(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* The first mark of a reply that comes back is in its ledger; of what was not marked, nothing. */
+static void the_first_mark_is_in_the_ledger(void **state)
+{
+    (void)state;
+    greet();
+    stub.final = "when are you open";
+    stub.reply = "From nine to five.";
+    speak(600);
+    audible();
+    pass(120);
+    marked(leg.epoch + 1);
+    marked(leg.epoch);
+    pass(200);
+    marked(leg.epoch);
+    played();
+    const char *log = end();
+    assert_int_equal(count(log, "\"mark_back_ms\":null"), 1); /* of the greeting */
+    const char *turn = strstr(log, "\"heard\":\"when are you open\"");
+    int heard = atoi(strchr(strstr(turn, "\"first_audible_ms\":"), ':') + 1);
+    assert_int_equal(atoi(strchr(strstr(turn, "\"mark_back_ms\":"), ':') + 1), heard + 120);
+}
+
+/* The journal has no room any more: the call goes on, and its log says that it lacks something. */
+static void a_full_journal_shows_in_the_log(void **state)
+{
+    struct journal_shard *s = journal_shard(world.journal, 0);
+    static uint8_t text[4000];
+    uint32_t other;
+
+    (void)state;
+    greet();
+    assert_int_equal(journal_begin(s, "other", SLICE_NONE, &other), 0);
+    for (size_t n = sizeof(text); n > 4; n /= 2)
+        while (journal_add(s, other, JOURNAL_SAID, slice_of(text, n)) == 0)
+            ;
+    stub.final = "when are you open";
+    stub.reply = "From nine to five.";
+    speak(600);
+    audible();
+    played();
+    journal_stored(s, other);
+    stub.final = "goodbye";
+    stub.reply = "Goodbye.";
+    speak(600);
+    audible();
+    played();
+    const char *log = end();
+    assert_non_null(strstr(log, "\"log_incomplete\":true"));
+    assert_non_null(strstr(log, "\"status\":\"completed\""));
+    assert_null(strstr(log, "From nine"));
+    assert_non_null(strstr(log, "\"heard\":\"goodbye\""));
+}
+
 static uint32_t calls_in_journal(void)
 {
     struct journal_state state;
@@ -364,6 +418,8 @@ int main(void)
         CASE(says_goodbye_and_hangs_up),
         CASE(announces_and_hangs_up),
         CASE(ends_after_its_number_of_turns),
+        CASE(the_first_mark_is_in_the_ledger),
+        CASE(a_full_journal_shows_in_the_log),
         CASE(a_slow_store_is_waited_for),
         CASE(a_store_that_never_answers_is_left),
     };
