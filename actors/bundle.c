@@ -129,6 +129,8 @@ static int load_provider(struct bundle *b, enum provider_kind kind, const char *
                                        .folder = b->agent->folder,
                                        .temperature = block->temperature,
                                        .speed = block->speed,
+                                       .tools = b->tools,
+                                       .tool_count = b->agent->tool_count,
                                        .settings = b->settings[kind],
                                        .setting_count = block->settings.count};
     if (!b->ops[kind]->load)
@@ -164,6 +166,17 @@ static struct turn_rules rules_of(const struct agent *agent)
         .deaf_at_first = agent->ignore_user_speech_before_greeting};
 }
 
+static struct provider_tool *tools_load(const struct agent *agent)
+{
+    struct provider_tool *tools = calloc(agent->tool_count + 1, sizeof(*tools));
+
+    for (size_t i = 0; tools && i < agent->tool_count; i++)
+        tools[i] = (struct provider_tool){.name = agent->tools[i].name,
+                                          .description = agent->tools[i].description,
+                                          .parameters = agent->tools[i].parameters};
+    return tools;
+}
+
 int bundle_new(struct agent *agent, const char *share_dir, struct bundle **out, char *why,
                size_t why_bytes)
 {
@@ -174,6 +187,11 @@ int bundle_new(struct agent *agent, const char *share_dir, struct bundle **out, 
         return -ENOMEM;
     b->agent = agent;
     b->rules = rules_of(agent);
+    b->tools = tools_load(agent);
+    if (!b->tools) {
+        free(b);
+        return -ENOMEM;
+    }
     for (int kind = PROVIDER_STT; kind <= PROVIDER_TTS; kind++) {
         int err = load_provider(b, (enum provider_kind)kind, share_dir, why, why_bytes);
         if (err) {
@@ -197,6 +215,7 @@ void bundle_free(struct bundle **bundle)
             b->ops[kind]->unload(b->config[kind].loaded);
         free(b->settings[kind]);
     }
+    free(b->tools);
     agent_put(&b->agent);
     free(b);
     *bundle = NULL;

@@ -30,6 +30,7 @@ struct bundle {
     const struct provider_ops *ops[3]; /* by enum provider_kind */
     struct provider_config config[3];
     struct provider_setting *settings[3];
+    struct provider_tool *tools; /* as the language model is told of them */
     struct turn_rules rules;
 };
 

@@ -250,6 +250,20 @@ bool json_is(const struct json_doc *doc, const char *path, const char *text)
     return s.at && slice_equal(s, slice_str(text));
 }
 
+int json_build(const struct json_doc *doc, const char *path, struct builder *out)
+{
+    const json_t *at = find(doc, path);
+
+    if (!at)
+        return -ENOENT;
+    size_t len = json_dumpb(at, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+    uint8_t *room = builder_reserve(out, len);
+
+    if (room && json_dumpb(at, (char *)room, len, JSON_COMPACT | JSON_ENCODE_ANY) != len)
+        out->bad = true;
+    return 0;
+}
+
 struct slice json_key_of(const struct json_doc *doc, const char *path, size_t i)
 {
     json_t *at = (json_t *)(uintptr_t)find(doc, path); /* its iterators want it writable */

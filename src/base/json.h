@@ -55,6 +55,8 @@ MUST_USE int json_text_of(const struct json_doc *doc, const char *path, char *ou
 struct slice json_slice_of(const struct json_doc *doc, const char *path);
 /* Is it a string and equal to this one? */
 bool json_is(const struct json_doc *doc, const char *path, const char *text);
+/* The value as compact JSON, appended. 0, or -ENOENT; a full builder says `bad`. */
+MUST_USE int json_build(const struct json_doc *doc, const char *path, struct builder *out);
 /* The name of the i-th member of an object, in the order written; at == NULL beyond the last. */
 struct slice json_key_of(const struct json_doc *doc, const char *path, size_t i);
 

@@ -91,6 +91,9 @@ static const struct schema_field agent_fields[] = {
      .help = "When the agent has said one of these, it hangs up."},
     {"limits.turns_max", FIELD_WHOLE, AT(turns_max), "500", NULL, 1, 1000,
      .help = "Turns after which the call is ended."},
+    {"tools", FIELD_TREE, AT(tool_nodes), "[]",
+     .help =
+         "What the language model may have done, each behind a URL of yours: see docs/tools.md."},
 };
 
 static const struct schema agent_schema = {
@@ -153,6 +156,9 @@ static int agent_checks(struct agent *a, char *why, size_t why_bytes)
     if (a->mode == AGENT_NON_CONVERSATIONAL && !a->greeting[0])
         return config_complain(a->doc, schema_node(a->doc, "interaction_mode"), why, why_bytes,
                                "non_conversational needs a greeting to say");
+    int rc = agent_tools_read(a, why, why_bytes);
+    if (rc)
+        return rc;
     return a->id[0] ? 0 : id_from_file(a, why, why_bytes);
 }
 

@@ -12,6 +12,16 @@
 enum agent_vad_provider { AGENT_VAD_SILERO, AGENT_VAD_ENERGY, AGENT_VAD_SCRIPTED };
 enum agent_mode { AGENT_CONVERSATIONAL, AGENT_NON_CONVERSATIONAL };
 
+/* A tool of the agent's that lives behind a URL: agent_tools.c reads it. */
+struct agent_tool {
+    const char *name; /* ^[A-Za-z0-9_-]{1,64}$ */
+    const char *description;
+    const char *url;
+    const char *headers;    /* whole lines, each ended by CR LF */
+    const char *parameters; /* JSON Schema of its arguments, an object; NULL: it takes none */
+    int64_t timeout_ms;
+};
+
 /* One of stt, llm, tts. Members that do not concern a kind keep their defaults. */
 struct agent_provider {
     const char *provider; /* ^[a-z0-9_]+$ */
@@ -65,6 +75,9 @@ struct agent {
     int64_t user_silence_hangup_seconds; /* 0: never */
     struct agent_online_check online_check;
     struct text_list goodbye_phrases;
+    const struct yaml_node *tool_nodes;
+    struct agent_tool *tools;
+    size_t tool_count;
     int64_t turns_max;
     bool recording;
 
@@ -84,6 +97,11 @@ MUST_USE int agent_read(const char *file, struct slice text, const char *(*env)(
 struct agent *agent_ref(struct agent *agent);
 /* The last one frees it. Accepts NULL; *agent becomes NULL. */
 void agent_put(struct agent **agent);
+
+/* For agent_load(): makes `tools` of `tool_nodes`. 0, or -errno with `why`. */
+MUST_USE int agent_tools_read(struct agent *agent, char *why, size_t why_bytes);
+/* NULL if the agent declares no tool of this name. */
+const struct agent_tool *agent_tool_find(const struct agent *agent, struct slice name);
 
 /* A complaint about one key of a loaded agent, for checks made outside (unknown provider, a
  * setting the provider does not know): "FILE:LINE: KEY: what". */

@@ -263,6 +263,7 @@ static int value_take(struct reading *r, const struct given *g)
     case FIELD_TEXTS:
     case FIELD_PATHS:
     case FIELD_SETTINGS:
+    case FIELD_TREE:
         break;
     }
     return -EINVAL; /* lists have no single value; the caller never asks */
@@ -366,7 +367,7 @@ static int field_default(struct reading *r, const struct schema_field *f)
 {
     struct given g = {.field = f, .text = f->fallback};
 
-    if (field_is_list(f) || f->type == FIELD_SETTINGS)
+    if (field_is_list(f) || f->type == FIELD_SETTINGS || f->type == FIELD_TREE)
         return 0; /* zeroed: an empty list */
     if (!f->fallback) {
         char what[YAML_PATH_BYTES + 32];
@@ -376,6 +377,14 @@ static int field_default(struct reading *r, const struct schema_field *f)
         return -EINVAL;
     }
     return value_take(r, &g);
+}
+
+static int tree_take(struct reading *r, const struct schema_field *f, const struct yaml_node *n)
+{
+    if (n->kind != YAML_LIST)
+        return config_complain(r->doc, n, r->why, r->why_bytes, "must be a list");
+    *(const struct yaml_node **)(void *)(r->target + f->offset) = n;
+    return 0;
 }
 
 static int field_read(struct reading *r, const struct schema_field *f)
@@ -389,6 +398,8 @@ static int field_read(struct reading *r, const struct schema_field *f)
         return settings_take(r, f, n);
     if (field_is_list(f))
         return list_take(r, f, n);
+    if (f->type == FIELD_TREE)
+        return tree_take(r, f, n);
     if (n->kind != YAML_VALUE)
         return config_complain(r->doc, n, r->why, r->why_bytes, "must be a single value");
     return value_take(r, &g);

@@ -25,7 +25,8 @@ enum field_type {
     FIELD_PORTS,   /* struct port_range: "10000-19999" */
     FIELD_TEXTS,   /* struct text_list, at most `most` items */
     FIELD_PATHS,   /* struct text_list of paths; one alone may be written without a list */
-    FIELD_SETTINGS /* struct setting_list: every further key of the block, path "stt.*" */
+    FIELD_SETTINGS, /* struct setting_list: every further key of the block, path "stt.*" */
+    FIELD_TREE      /* const struct yaml_node *, NULL without one: a list that its owner reads */
 };
 
 struct bind_address {

@@ -31,6 +31,8 @@ static const char *type_name(enum field_type type)
         return "list of paths";
     case FIELD_SETTINGS:
         return "any further keys";
+    case FIELD_TREE:
+        return "list of blocks";
     }
     return "";
 }
@@ -130,7 +132,8 @@ char *schema_example(const struct schema *schema)
 
 static void row_print(FILE *out, const struct schema_field *f)
 {
-    bool listed = f->type == FIELD_TEXTS || f->type == FIELD_PATHS || f->type == FIELD_SETTINGS;
+    bool listed = f->type == FIELD_TEXTS || f->type == FIELD_PATHS || f->type == FIELD_SETTINGS ||
+                  f->type == FIELD_TREE;
 
     fprintf(out, "| `%s` | ", f->path);
     type_print(out, f);
