@@ -52,7 +52,7 @@
     MESSAGE(AUDIO_OUT, audio_msg)     /* leg -> recorder; frame: PCM of the agent */               \
     MESSAGE(AUDIO_CUT, audio_msg)     /* leg -> recorder: from here on it was never heard */       \
     /* ---- conversation ---- */                                                                   \
-    MESSAGE(STT_LISTEN, epoch_msg)     /* call -> stt: an utterance begins */                      \
+    MESSAGE(STT_LISTEN, expect_msg)    /* call -> stt: an utterance begins */                      \
     MESSAGE(STT_FINISH, epoch_msg)     /* call -> stt: it is over */                               \
     MESSAGE(STT_FORGET, epoch_msg)     /* call -> stt: it was none */                              \
     MESSAGE(STT_WORDS, stt_words_msg)  /* stt -> call; frame: text so far */                       \
@@ -62,6 +62,7 @@
     MESSAGE(LLM_CANCEL, epoch_msg)     /* call -> llm: it is not wanted any more */                \
     MESSAGE(LLM_CUT, llm_cut_msg)      /* call -> llm: this much of it was heard */                \
     MESSAGE(LLM_UNDERSTOOD, epoch_msg) /* llm -> call; frame: JSON */                              \
+    MESSAGE(LLM_EXPECTS, expect_msg)   /* llm -> call: what the reply asks for */                  \
     MESSAGE(LLM_TEXT, epoch_msg)       /* llm -> call; frame: next piece of the reply */           \
     MESSAGE(LLM_TOOL, llm_tool_msg)    /* llm -> call; frame: JSON */                              \
     MESSAGE(LLM_DONE, llm_done_msg)    /* llm -> call: the reply is complete */                    \
@@ -315,10 +316,16 @@ struct epoch_msg {
     uint32_t epoch;
 };
 
+struct expect_msg {
+    uint32_t epoch;
+    char answer[ANSWER_NAME_BYTES]; /* name of the answer that is expected; "": any */
+};
+
 struct stt_words_msg {
     uint32_t epoch;
     uint32_t words;
-    bool complete;
+    bool complete;      /* a whole sentence */
+    bool expected;      /* that answers what was asked */
     uint8_t confidence; /* percent */
 };
 

@@ -309,7 +309,7 @@ static void start(struct answering *s, const struct msg *m)
 {
     const struct door_start_msg *args = msg_body(m, door_start_msg);
 
-    s->stream.id = args->stream; /* the rest of it comes with ANSWERING_SOCKET */
+    stream_init(&s->stream, args->stream, NULL);
     s->peer = args->peer;
     actor_timer_set(&s->actor, &s->deadline, 0, shard_now(s->actor.shard) + PEER_UNKNOWN_NS);
 }
@@ -319,25 +319,28 @@ static void read_stream(struct answering *s, int rc)
 {
     struct slice room = shard_large_scratch(s->actor.shard), plain;
 
-    while (rc == 0 && s->actor.life == ACTOR_RUNNING &&
+    while (rc == 0 && s->state == READING &&
            (rc = stream_next(&s->stream, &s->actor, (void *)(uintptr_t)room.at, TLS_RECORD_BYTES,
                              &plain)) > 0) {
         on_bytes(s, plain);
         rc = 0;
     }
-    if (rc < 0)
-        actor_stop_self(&s->actor, REASON(-rc, "the peer left"));
+    if (rc < 0 && s->state == READING)
+        actor_stop_self(&s->actor, REASON(-rc, "the request broke off"));
 }
 
 static void take_socket(struct answering *s, const struct msg *m)
 {
     struct io *io = shard_io(s->actor.shard);
 
-    if (s->stream.id == IO_NONE || s->actor.life != ACTOR_RUNNING)
+    bool gone = s->stream.id == IO_NONE;
+
+    stream_take(&s->stream, msg_body(m, leg_socket_msg)->stream);
+    if (gone) { /* it ended on its way here */
+        stream_gone(&s->stream);
         return;
-    stream_take(&s->stream, s->stream.id);
+    }
     on_bytes(s, text_of(&s->actor, m));
-    read_stream(s, 0);
     if (s->stream.id != IO_NONE)
         io->ops->stream_pause(io, s->stream.id, false);
 }
@@ -359,7 +362,8 @@ static void answering_handle(struct actor *a, const struct msg *m)
         take_socket(s, m);
         break;
     case MSG_DATA:
-        read_stream(s, stream_feed(&s->stream, a, shard_received(a->shard)));
+        if (a->life == ACTOR_RUNNING)
+            read_stream(s, stream_feed(&s->stream, a, shard_received(a->shard)));
         break;
     case MSG_CLOSED:
         stream_gone(&s->stream);

@@ -30,6 +30,7 @@ struct door {
     struct address peer;
     struct actor_timer deadline;
     bool token_given;
+    bool handing; /* it is a carrier's request: somebody else answers it */
     enum carrier_path path;
     char name[AGENT_NAME_BYTES];
     char key[WS_KEY_CHARS + 1];
@@ -124,29 +125,27 @@ static bool carrier_asks(const struct door *d)
     return slice_equal(name, SLICE("answer")) || carrier_http_named(slice_cut(name, '/', &rest));
 }
 
-static void hand_request_over(struct door *d)
+/* `read`: all that has come of the request. */
+static void hand_request_over(struct door *d, const struct builder *read)
 {
     struct door_start_msg args = {.stream = d->stream.id, .peer = d->peer};
     struct leg_socket_msg body = {.stream = d->stream.id};
+    struct io *io = shard_io(d->actor.shard);
     struct actor *answering = actor_spawn(d->actor.shard, &answering_type, d->actor.parent, 0,
                                           &args, sizeof(args), FRAME_NONE);
 
-    if (!answering) {
-        refuse(d, 503, "too many requests at once");
+    if (!answering || read->bad) {
+        refuse(d, read->bad ? 413 : 503, "too large, or too many requests at once");
         return;
     }
-    struct io *io = shard_io(d->actor.shard);
-    struct builder b = text_builder(&d->actor);
-
-    builder_bytes(&b, d->bytes, d->len);
-    builder_slice_add(&b, d->beyond);
     io->ops->stream_pause(io, d->stream.id, true); /* what follows comes after what was read */
     if (stream_give(&d->stream, &d->actor, answering)) {
-        refuse(d, 503, "too many requests at once");
+        actor_stop(d->actor.shard, answering->id, REASON(ENOBUFS, "no room for another socket"));
+        actor_stop_self(&d->actor, REASON(ENOBUFS, "no room for another socket"));
         return;
     }
     actor_send_body(&d->actor, answering->id, ANSWERING_SOCKET, IF_FULL_STOP,
-                    text_frame(&d->actor, builder_slice(&b)), &body, sizeof(body));
+                    text_frame(&d->actor, builder_slice(read)), &body, sizeof(body));
     d->state = ANSWERED;
     actor_stop_self(&d->actor, REASON(0, "handed over"));
 }
@@ -157,10 +156,9 @@ static void on_request(struct door *d)
     const char *what = "";
     char token[512];
 
-    if (!http_wants_upgrade(&d->head) && carrier_asks(d)) {
-        hand_request_over(d);
+    d->handing = !http_wants_upgrade(&d->head) && carrier_asks(d);
+    if (d->handing)
         return;
-    }
     if (!http_wants_upgrade(&d->head)) {
         refuse(d, d->head.method == HTTP_GET ? 404 : 405, "this port speaks WebSocket media");
         return;
@@ -200,6 +198,8 @@ static void on_bytes(struct door *d, struct slice in)
         refuse(d, result.status, result.what);
     } else if (result.outcome == HTTP_OK) {
         on_request(d);
+        if (d->handing)
+            return;
         /* What follows the head goes to the leg. The head's slices are not read again. */
         memmove(d->bytes, d->bytes + result.used, d->len - result.used);
         d->len -= result.used;
@@ -253,17 +253,34 @@ static void on_admitted(struct door *d, const struct admitted_msg *m)
         refuse(d, 503, "no room for another call");
 }
 
+/* A carrier's request is handed over with everything that this handler has of it. */
+static void gather(struct door *d, struct slice plain, struct builder *read)
+{
+    if (d->handing) {
+        builder_slice_add(read, plain);
+        return;
+    }
+    on_bytes(d, plain);
+    if (d->handing) {
+        builder_bytes(read, d->bytes, d->len);
+        builder_slice_add(read, d->beyond);
+    }
+}
+
 static void on_data(struct door *d, struct slice received)
 {
     struct slice room = shard_large_scratch(d->actor.shard), plain;
+    struct builder read = text_builder(&d->actor);
     int rc = stream_feed(&d->stream, &d->actor, received);
 
     while (rc == 0 && d->state != ANSWERED &&
            (rc = stream_next(&d->stream, &d->actor, (void *)(uintptr_t)room.at, TLS_RECORD_BYTES,
                              &plain)) > 0) {
-        on_bytes(d, plain);
+        gather(d, plain, &read);
         rc = 0;
     }
+    if (rc == 0 && d->handing && d->state != ANSWERED)
+        hand_request_over(d, &read);
     if (rc < 0 && d->state != ANSWERED) {
         log_info("door", NULL, "a peer was turned away: %s", stream_what(&d->stream));
         d->state = ANSWERED;

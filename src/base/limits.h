@@ -40,6 +40,7 @@
 /* ---- text ---- */
 #define NAME_MAX_BYTES      100  /* agent, voice, provider names */
 #define TURN_TEXT_BYTES_MAX 2048 /* heard or said in one turn; beyond: cut at a character */
+#define ANSWER_NAME_BYTES   40   /* name of an expected answer with NUL; longer: none is expected */
 #define JSON_DEPTH_MAX      16
 #define CONFIG_BYTES_MAX    1048576
 

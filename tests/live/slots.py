@@ -11,7 +11,7 @@ from tests.live.load import (FIXED, Allocations, Load, held, loaded_server, sett
 from tests.live.result import Result
 
 LATE_MOST = 1 # of 100,000 slots more than 5 ms late
-TALK = ["--spurt", 2050, "--script-ms", 450 + 40 + 50 + 30]
+TALK = ["--spurt", 2450, "--script-ms", 900 + 40 + 50 + 30]
 
 
 class Watch(threading.Thread):

@@ -243,7 +243,9 @@ static int start_all(void **state)
     config = (struct config){.public_url = "https://voice.example.org",
                              .data_dir = data_dir,
                              .drain_seconds = 5,
-                             .api_bind = {.host = "127.0.0.1"}};
+                             .api_bind = {.host = "127.0.0.1"},
+                             .api_certificate = "",
+                             .api_key = ""};
     world.config = &config;
     world.data_dir = data_dir;
     world.share_dir = data_dir;

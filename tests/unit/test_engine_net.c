@@ -114,8 +114,8 @@ static void a_silent_server_takes_five_seconds(void **state)
 static void hostile_upgrades_fail(void **state)
 {
     static const char *const answers[] = {
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
+        ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+         "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n"),
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
         "SSH-2.0-OpenSSH\r\n\r\n",
         "\xff\xff\xff\xff\r\n\r\n",
