@@ -36,6 +36,50 @@ struct slice text_cut(struct slice text, size_t max)
     return slice_of(text.at, max);
 }
 
+#define NOTE_BYTES_MIN 240 /* what the smallest block holds */
+
+uint8_t *text_memory(struct actor *a, size_t len, size_t max, uint32_t *size)
+{
+    size_t bytes = *size ? 2 * (size_t)*size : NOTE_BYTES_MIN;
+
+    bytes = bytes < len ? len : bytes;
+    bytes = bytes < max ? bytes : max;
+    uint8_t *memory = actor_memory(a, bytes);
+    if (memory)
+        *size = (uint32_t)bytes;
+    return memory;
+}
+
+void note_add(struct actor *a, struct note *n, struct slice text, size_t max)
+{
+    text = text_cut(text, max - n->len);
+    if (text.len == 0)
+        return;
+    if (n->len + text.len > n->size) {
+        uint8_t *memory = text_memory(a, n->len + text.len, max, &n->size);
+        if (!memory)
+            return;
+        if (n->len)
+            memcpy(memory, n->at, n->len);
+        actor_memory_put(a, n->at);
+        n->at = memory;
+    }
+    memcpy(n->at + n->len, text.at, text.len);
+    n->len += (uint32_t)text.len;
+}
+
+void note_set(struct actor *a, struct note *n, struct slice text, size_t max)
+{
+    n->len = 0;
+    note_add(a, n, text, max);
+}
+
+void note_drop(struct actor *a, struct note *n)
+{
+    actor_memory_put(a, n->at);
+    *n = (struct note){0};
+}
+
 void call_id_make(const struct world *world, uint32_t shard, uint32_t number, char *out)
 {
     snprintf(out, CALL_ID_BYTES, "%08x-%04x-%02x-%06x", world->generation, world->process,
@@ -52,6 +96,18 @@ bool call_id_shard(const struct world *world, struct slice id, uint32_t *shard)
         return false;
     call_id_make(world, *shard, number, again);
     return strcmp(text, again) == 0 && *shard < world->shards;
+}
+
+uint32_t call_id_generation(struct slice id)
+{
+    char text[CALL_ID_BYTES], again[CALL_ID_BYTES];
+    unsigned generation, process, shard, number;
+
+    if (slice_cstr(id, text, sizeof(text)) ||
+        sscanf(text, "%8x-%4x-%2x-%6x", &generation, &process, &shard, &number) != 4)
+        return 0;
+    snprintf(again, sizeof(again), "%08x-%04x-%02x-%06x", generation, process, shard, number);
+    return strcmp(text, again) == 0 ? generation : 0;
 }
 
 void media_base(const struct world *world, char *out, size_t out_bytes)

@@ -21,6 +21,27 @@ frame_ref text_frame(struct actor *a, struct slice text);
 /* At most `max` bytes of it, cut at a character. */
 struct slice text_cut(struct slice text, size_t max);
 
+/* A text that an actor keeps, in memory that grows with it. Zeroed it is empty. */
+struct note {
+    uint8_t *at;
+    uint32_t len, size;
+};
+
+/* Adds what fits into `max` bytes in all, cut at a character; without memory, nothing. */
+void note_add(struct actor *a, struct note *n, struct slice text, size_t max);
+/* Makes it this text alone. */
+void note_set(struct actor *a, struct note *n, struct slice text, size_t max);
+/* Gives its memory back. */
+void note_drop(struct actor *a, struct note *n);
+/* Twice as much memory, or what `len` takes if that is more, at most `max`; `*size` tells. NULL:
+ * none is to be had. */
+uint8_t *text_memory(struct actor *a, size_t len, size_t max, uint32_t *size);
+
+static inline struct slice note_text(const struct note *n)
+{
+    return slice_of(n->at, n->len);
+}
+
 /* The base of media URLs: the public one with its scheme made WebSocket's, or our own address. */
 void media_base(const struct world *world, char *out, size_t out_bytes);
 
@@ -28,5 +49,7 @@ void media_base(const struct world *world, char *out, size_t out_bytes);
 void call_id_make(const struct world *world, uint32_t shard, uint32_t number, char *out);
 /* False unless it is the id of a call that this process may have, exactly as it was made. */
 bool call_id_shard(const struct world *world, struct slice id, uint32_t *shard);
+/* The generation in a call's id; 0 if it is none. */
+uint32_t call_id_generation(struct slice id);
 
 #endif

@@ -10,12 +10,6 @@
 #include "actors/text.h"
 #include "base/metrics.h"
 
-#define TURN_TAG  1u
-#define KEYS_TAG  2u
-#define LIMIT_TAG 3u
-#define LATE_TAG  4u
-#define LAST_TAG  5u
-
 #define KEYS_WAIT_NS MS(500)     /* after a digit, for the next one */
 #define LATE_NS      SECONDS(10) /* without any progress of a reply it has failed */
 #define FAILURES_MAX 3           /* of providers in a row, before the call is given up */
@@ -26,7 +20,7 @@ extern const struct actor_type tool_type;
 
 static struct slice heard_text(const struct call *c)
 {
-    return slice_of(c->heard, c->heard_len);
+    return note_text(&c->heard);
 }
 
 static int64_t now_of(const struct call *c)
@@ -45,8 +39,7 @@ static void send_epoch(struct call *c, struct actor_id to, uint16_t type, uint32
 
 static void write_heard(struct call *c)
 {
-    cdr_heard(&c->cdr, heard_text(c), slice_of(c->understood, c->understood_len), c->confidence,
-              c->by_keys);
+    cdr_heard(&c->cdr, heard_text(c), note_text(&c->understood), c->confidence, c->by_keys);
 }
 
 void call_write_said(struct call *c, size_t bytes, bool cut)
@@ -100,11 +93,26 @@ static void speak_clauses(struct call *c)
         actor_send_body(&c->actor, c->tts, TTS_END, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
 }
 
-/* Something of the call's own: the greeting, a reminder, an apology. */
+/* What no memory is found for is left out, as what is too long is. */
+static void add_to_reply(struct call *c, struct slice text)
+{
+    size_t len = c->reply.len + text.len;
+    uint32_t room = c->reply.room;
+
+    if (len > room && room < TURN_TEXT_BYTES_MAX) {
+        uint8_t *memory = text_memory(&c->actor, len, TURN_TEXT_BYTES_MAX, &room);
+        if (memory)
+            actor_memory_put(&c->actor, reply_move(&c->reply, memory, room));
+    }
+    reply_add(&c->reply, text);
+}
+
+/* Something of the call's own: the greeting, a reminder. What was asked before it still is. */
 static void say(struct call *c, const char *text)
 {
     begin_reply(c, c->turn.reply_epoch);
-    reply_add(&c->reply, slice_str(text));
+    memcpy(c->asks_for, c->expects, sizeof(c->asks_for));
+    add_to_reply(c, slice_str(text));
     reply_end(&c->reply);
     speak_clauses(c);
 }
@@ -116,7 +124,8 @@ static void ask(struct call *c, enum turn_kind kind, struct slice text)
 
     begin_reply(c, c->turn.reply_epoch);
     c->asked = true;
-    c->understood_len = 0;
+    c->asks_for[0] = '\0';
+    c->understood.len = 0;
     c->cdr.turn++;
     if (kind != TURN_SILENCE)
         call_tell_heard(c);
@@ -126,8 +135,7 @@ static void ask(struct call *c, enum turn_kind kind, struct slice text)
 
 static void ask_keys(struct call *c)
 {
-    c->heard_len = c->digit_count;
-    memcpy(c->heard, c->digits, c->digit_count);
+    note_set(&c->actor, &c->heard, slice_of(c->digits, c->digit_count), TURN_TEXT_BYTES_MAX);
     c->digit_count = 0;
     c->confidence = 100;
     c->by_keys = true;
@@ -140,12 +148,12 @@ static void ask_silence(struct call *c)
 {
     const struct agent *agent = c->bundle->agent;
 
-    c->heard_len = 0;
+    c->heard.len = 0;
     c->by_keys = false;
     c->interrupting = false;
     if (agent->online_check.message[0]) {
         c->cdr.turn++; /* it must not stand in the log in place of the turn before it */
-        c->understood_len = 0;
+        c->understood.len = 0;
         say(c, agent->online_check.message);
         return;
     }
@@ -171,12 +179,14 @@ static void do_listen(struct call *c, uint32_t actions)
         c->taken_back = c->final_owed;
     } else {
         c->taken_back = 0;
-        c->heard_len = 0;
+        c->heard.len = 0;
         c->interrupting = (actions & ACT_HOLD) != 0;
     }
     c->final_owed = 0;
     c->utterance = c->turn.epoch;
-    send_epoch(c, c->stt, STT_LISTEN, c->utterance);
+    struct expect_msg body = {.epoch = c->utterance};
+    memcpy(body.answer, c->expects, sizeof(body.answer));
+    actor_send_body(&c->actor, c->stt, STT_LISTEN, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
 }
 
 /* A reply of which nothing was heard gives way. To speech: then what the caller said before is the
@@ -192,7 +202,7 @@ static void give_way(struct call *c, uint32_t actions)
         return;
     }
     call_write_said(c, 0, true);
-    c->heard_len = 0;
+    c->heard.len = 0;
 }
 
 /* A stop overtakes what was sent before it: who watches sees the last words first. */
@@ -222,9 +232,10 @@ static void do_commit(struct call *c)
 {
     c->committed = true;
     c->failures = 0;
+    memcpy(c->expects, c->asks_for, sizeof(c->expects));
     send_epoch(c, c->llm, LLM_COMMIT, c->reply_of);
     write_heard(c);
-    if (c->heard_len)
+    if (c->heard.len)
         metrics_add(METRIC_TURNS, 1);
 }
 
@@ -380,6 +391,12 @@ static void on_audible(struct call *c, const struct leg_audible_msg *m)
     turn_event(c, (struct turn_event){.kind = ON_AUDIBLE, .epoch = m->epoch});
 }
 
+static void on_marked(struct call *c, const struct leg_marked_msg *m)
+{
+    if (m->epoch == c->reply_of && !c->said)
+        cdr_stamp(&c->cdr, &c->cdr.ledger.mark_back_ns, m->at_ns);
+}
+
 static void on_leg_heard(struct call *c, const struct leg_heard_msg *m)
 {
     size_t bytes =
@@ -409,24 +426,21 @@ static bool awaits_final(const struct call *c, uint32_t epoch)
 static void hear_nothing(struct call *c, uint32_t epoch)
 {
     if (awaits_final(c, epoch))
-        decide(c, epoch, c->heard_len > 0);
+        decide(c, epoch, c->heard.len > 0);
 }
 
 static void on_heard(struct call *c, const struct msg *m)
 {
     const struct stt_words_msg *body = msg_body(m, stt_words_msg);
     struct slice text = text_of(&c->actor, m);
-    struct builder b = builder_of(c->heard, sizeof(c->heard));
     bool awaited = awaits_final(c, body->epoch);
-    uint32_t before = c->heard_len > 0;
 
     if (!awaited && (body->epoch == 0 || body->epoch != c->taken_back))
         return;
-    b.len = c->heard_len;
-    if (before && text.len && b.len < sizeof(c->heard))
-        builder_u8(&b, ' ');
-    builder_slice_add(&b, text_cut(text, sizeof(c->heard) - b.len));
-    c->heard_len = (uint32_t)b.len;
+    uint32_t before = c->heard.len > 0;
+    if (before && text.len)
+        note_add(&c->actor, &c->heard, SLICE(" "), TURN_TEXT_BYTES_MAX);
+    note_add(&c->actor, &c->heard, text, TURN_TEXT_BYTES_MAX);
     if (!awaited) /* the sentence goes on: it is answered as a whole */
         return;
     cdr_stamp(&c->cdr, &c->cdr.ledger.stt_final_ns, now_of(c));
@@ -444,7 +458,8 @@ static void on_words(struct call *c, const struct msg *m)
     turn_event(c, (struct turn_event){.kind = ON_WORDS,
                                       .epoch = body->epoch,
                                       .words = body->words,
-                                      .complete = body->complete});
+                                      .complete = body->complete,
+                                      .expected = body->expected});
 }
 
 /* Whether the language model may still add to what is being said. */
@@ -459,8 +474,18 @@ static void on_llm_text(struct call *c, const struct msg *m)
         return;
     expect_progress(c);
     cdr_stamp(&c->cdr, &c->cdr.ledger.first_token_ns, now_of(c));
-    reply_add(&c->reply, text_of(&c->actor, m));
+    add_to_reply(c, text_of(&c->actor, m));
     speak_clauses(c);
+}
+
+/* It holds from the moment the reply is heard; at once, if that is being heard already. */
+static void on_expects(struct call *c, const struct expect_msg *m)
+{
+    if (!is_wanted(c, m->epoch))
+        return;
+    memcpy(c->asks_for, m->answer, sizeof(c->asks_for));
+    if (c->committed)
+        memcpy(c->expects, m->answer, sizeof(c->expects));
 }
 
 static bool contains(struct slice text, const char *phrase)
@@ -495,13 +520,8 @@ static void on_llm_done(struct call *c, const struct llm_done_msg *m)
 
 static void on_understood(struct call *c, const struct msg *m)
 {
-    struct slice text = text_cut(text_of(&c->actor, m), sizeof(c->understood));
-
-    if (msg_body(m, epoch_msg)->epoch != c->reply_of)
-        return;
-    c->understood_len = (uint32_t)text.len;
-    if (text.len)
-        memcpy(c->understood, text.at, text.len);
+    if (msg_body(m, epoch_msg)->epoch == c->reply_of)
+        note_set(&c->actor, &c->understood, text_of(&c->actor, m), UNDERSTOOD_BYTES);
 }
 
 /* A tool with effects runs only while the turn that asked for it is the current one. */
@@ -551,10 +571,11 @@ static void apologise(struct call *c)
 {
     send_epoch(c, c->llm, LLM_CANCEL, c->reply_of);
     c->tools_pending = 0;
+    memcpy(c->asks_for, c->expects, sizeof(c->asks_for));
     if (c->turn.state == TURN_THINKING) {
         if (c->reply.len)
-            reply_add(&c->reply, SLICE(" "));
-        reply_add(&c->reply, slice_str(apology));
+            add_to_reply(c, SLICE(" "));
+        add_to_reply(c, slice_str(apology));
     }
     reply_end(&c->reply);
     speak_clauses(c);
@@ -636,6 +657,9 @@ static void on_talk(struct call *c, const struct msg *m)
     case LEG_AUDIBLE:
         on_audible(c, msg_body(m, leg_audible_msg));
         break;
+    case LEG_MARKED:
+        on_marked(c, msg_body(m, leg_marked_msg));
+        break;
     case LEG_PLAYED:
         turn_event(
             c, (struct turn_event){.kind = ON_PLAYED, .epoch = msg_body(m, leg_played_msg)->epoch});
@@ -651,6 +675,9 @@ static void on_talk(struct call *c, const struct msg *m)
         break;
     case LLM_UNDERSTOOD:
         on_understood(c, m);
+        break;
+    case LLM_EXPECTS:
+        on_expects(c, msg_body(m, expect_msg));
         break;
     case LLM_TEXT:
         on_llm_text(c, m);

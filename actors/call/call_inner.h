@@ -7,11 +7,19 @@
 #include "actors/call/cdr.h"
 #include "actors/call/reply.h"
 #include "actors/messages.h"
+#include "actors/text.h"
 #include "actors/world.h"
 
 #define UNDERSTOOD_BYTES 512
 #define STORE_NS         SECONDS(60) /* a store slower than this leaves the log to the next start */
-#define STORE_TAG        5u          /* the others are call.c's */
+
+/* Its timers. */
+#define TURN_TAG  1u
+#define KEYS_TAG  2u
+#define LIMIT_TAG 3u
+#define LATE_TAG  4u
+#define LAST_TAG  5u
+#define STORE_TAG 6u
 
 enum phase { CONNECTING, TALKING, ENDING, STORING };
 
@@ -38,15 +46,15 @@ struct call {
     uint32_t taken_back; /* utterance that went on before its final came: it still counts */
     uint32_t failed;     /* utterance that failed already: one failure each */
     bool interrupting;   /* the present utterance cut the agent off */
+    char expects[ANSWER_NAME_BYTES];  /* the answer that was asked for; "": any */
+    char asks_for[ANSWER_NAME_BYTES]; /* the same of `reply`, which may never be heard */
     uint32_t failures;
     char line[72];          /* what the leg failed of: the call's own reason */
     uint32_t tools_pending; /* called by this reply and not done */
     struct reply reply;
-    uint32_t heard_len;
-    uint8_t heard[TURN_TEXT_BYTES_MAX];
+    struct note heard;
+    struct note understood;
     uint8_t confidence;
-    uint32_t understood_len;
-    uint8_t understood[UNDERSTOOD_BYTES];
     uint32_t digit_count;
     char digits[DTMF_DIGITS_MAX];
     bool by_keys; /* the present turn began with digits */

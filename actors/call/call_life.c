@@ -116,12 +116,21 @@ static const char *status_of(const struct call *c)
     return c->actor.reason.err ? "failed" : "completed";
 }
 
+static void end(struct call *c)
+{
+    note_drop(&c->actor, &c->heard);
+    note_drop(&c->actor, &c->understood);
+    actor_memory_back(&c->actor, &c->reply.text);
+    c->reply.len = c->reply.room = 0;
+    actor_end(&c->actor);
+}
+
 /* The journal has the log in any case: the next start stores it. */
 static void leave(struct call *c)
 {
     actor_timer_cancel(&c->actor, &c->store_timer);
     lane_close(&c->actor, &c->store);
-    actor_end(&c->actor);
+    end(c);
 }
 
 /* Everything is written down; the store gets it, and when it has, the journal may forget. A store
@@ -186,7 +195,7 @@ static void finish(struct call *c)
     if (c->cdr.open)
         store_log(c);
     else
-        actor_end(&c->actor);
+        end(c);
 }
 
 void call_stop(struct call *c)

@@ -36,8 +36,8 @@ void call_tell_hearing(struct call *c, struct slice text)
 
     if (!c->watched || text.len == 0)
         return;
-    if (c->taken_back && c->heard_len) {
-        builder_bytes(&b, c->heard, c->heard_len);
+    if (c->taken_back && c->heard.len) {
+        builder_slice_add(&b, note_text(&c->heard));
         if (b.len < sizeof(bytes))
             builder_u8(&b, ' ');
     }
@@ -53,7 +53,7 @@ void call_tell_heard(struct call *c)
                                 .keys = c->by_keys,
                                 .turn = c->cdr.turn};
 
-    tell(c, &body, slice_of(c->heard, c->heard_len));
+    tell(c, &body, note_text(&c->heard));
 }
 
 void call_tell_noise(struct call *c)

@@ -9,16 +9,24 @@
 #include "actors/text.h"
 #include "base/metrics.h"
 
-/* What few plug-ins need, for instance those that gather a whole utterance. */
-static void *state_new(size_t bytes)
+/* The actor's memory; for the few plug-ins that gather a whole utterance, the heap. */
+static bool is_large(const struct engine *e)
 {
-    return calloc(1, bytes);
+    return e->ops->state_bytes > BLOCK_BYTES_MAX - BLOCK_HEAD_BYTES;
+}
+
+static void *state_new(struct engine *e)
+{
+    return is_large(e) ? calloc(1, e->ops->state_bytes)
+                       : actor_memory(e->actor, e->ops->state_bytes);
 }
 
 static void state_free(struct engine *e)
 {
-    if (e->state != e->small)
+    if (is_large(e))
         free(e->state);
+    else
+        actor_memory_put(e->actor, e->state);
     e->state = NULL;
 }
 
@@ -169,7 +177,7 @@ int engine_start(struct engine *e, struct actor *a, uint32_t agent, enum provide
     e->ops = bundle->ops[kind];
     e->config = &bundle->config[kind];
     e->on_event = on_event;
-    e->state = e->ops->state_bytes <= sizeof(e->small) ? e->small : state_new(e->ops->state_bytes);
+    e->state = state_new(e);
     if (!e->state)
         return -ENOMEM;
     if (e->ops->job_run) {

@@ -8,7 +8,6 @@
 #include "actors/messages.h"
 #include "actors/world.h"
 
-#define ENGINE_STATE_BYTES 6144 /* of a plug-in; one that needs more has it from the heap */
 /* Tags of its timers among the actor's. */
 #define ENGINE_TIMER_TAG   0xE0u
 #define ENGINE_SOCKET_TAG  0xE1u
@@ -31,8 +30,7 @@ struct engine {
     uint32_t jobs;                  /* sent and not done */
     enum provider_input_kind input; /* the one being carried out */
     bool stopped;
-    void *state; /* `small`, or memory taken at the start and given back at the stop */
-    uint8_t small[ENGINE_STATE_BYTES] __attribute__((aligned(16)));
+    void *state; /* memory taken at the start and given back at the stop */
 };
 
 /* 0 or -errno: no lane session, or no memory, to be had. */

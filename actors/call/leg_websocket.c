@@ -16,6 +16,7 @@
 #include "base/metrics.h"
 #include "carrier/carrier.h"
 #include "media/g711.h"
+#include "net/stream.h"
 #include "net/websocket.h"
 
 #define UNKNOWN_TAG   1u
@@ -33,23 +34,23 @@ static const char *const state_names[] = {
     [LIVE] = "live",       [CLOSING] = "closing",
 };
 
+/* What each message touches comes first, up to the cold part of the leg's playout. */
 struct leg_websocket {
     struct actor actor;
-    struct leg leg;
     enum state state;
-    io_id stream;
+    struct stream stream;
     uint32_t agent;   /* 0: not known yet */
     bool token_given; /* at the door, and it was good */
-    enum carrier_path path;
-    char name[AGENT_NAME_BYTES];
-    struct carrier carrier;
-    struct carrier_start who;
-    struct actor_timer deadline;
-    uint32_t pings; /* without a pong */
-    bool closed;    /* our close frame is out: nothing may follow it */
+    bool closed;      /* our close frame is out: nothing may follow it */
+    uint32_t pings;   /* without a pong */
     uint64_t messages;
     struct ws ws;
-    uint8_t buffer[MESSAGE_BYTES];
+    struct carrier carrier;
+    struct leg leg;
+    enum carrier_path path;
+    char name[AGENT_NAME_BYTES];
+    struct carrier_start who;
+    struct actor_timer deadline;
 };
 
 static struct leg_websocket *of_leg(struct leg *leg)
@@ -68,13 +69,8 @@ static void leg_enter(struct leg_websocket *l, enum state next)
 /* Takes a frame to the socket; a peer that does not read is closed. */
 static void send_ref(struct leg_websocket *l, frame_ref take)
 {
-    struct io *io = shard_io(l->actor.shard);
+    int err = stream_send_frame(&l->stream, &l->actor, take);
 
-    if (l->stream == IO_NONE) {
-        frame_put(shard_pool(l->actor.shard), &take);
-        return;
-    }
-    int err = io->ops->stream_send(io, l->stream, take);
     if (err == -ENOBUFS)
         actor_stop_self(&l->actor, REASON(ENOBUFS, "the peer does not read its socket"));
 }
@@ -407,10 +403,37 @@ static void on_bytes(struct leg_websocket *l, struct slice in)
 {
     struct ws_event ev;
 
+    /* Only what spans reads needs memory. */
+    if (!l->ws.buffer && ws_wants_buffer(&l->ws, in)) {
+        l->ws.buffer = actor_memory(&l->actor, MESSAGE_BYTES);
+        if (!l->ws.buffer) {
+            actor_stop_self(&l->actor, REASON(ENOMEM, "no memory for a message"));
+            return;
+        }
+    }
     do {
         ws_decode(&l->ws, &in, &ev);
         on_ws(l, &ev);
     } while (ev.kind != WS_MORE && l->actor.life == ACTOR_RUNNING);
+    if (l->ws.buffer && !ws_gathers(&l->ws))
+        actor_memory_back(&l->actor, &l->ws.buffer);
+}
+
+/* All that has come and can be read. */
+static void read_stream(struct leg_websocket *l, int rc)
+{
+    struct slice room = shard_large_scratch(l->actor.shard), plain;
+
+    while (rc == 0 && l->actor.life == ACTOR_RUNNING &&
+           (rc = stream_next(&l->stream, &l->actor, (void *)(uintptr_t)room.at, TLS_RECORD_BYTES,
+                             &plain)) > 0) {
+        on_bytes(l, plain);
+        rc = 0;
+    }
+    if (rc < 0)
+        actor_stop_self(&l->actor, rc == -ECONNRESET
+                                       ? REASON(0, "the caller's socket was closed")
+                                       : REASON(EPROTO, "the caller's TLS is broken"));
 }
 
 static void ping(struct leg_websocket *l)
@@ -433,7 +456,7 @@ static void start(struct leg_websocket *l, const struct msg *m)
     l->token_given = args->token_given;
     l->path = args->path;
     memcpy(l->name, args->name, sizeof(l->name));
-    ws_init(&l->ws, WS_SERVER, WS_TAKES_BOTH, l->buffer, sizeof(l->buffer));
+    ws_init(&l->ws, WS_SERVER, WS_TAKES_BOTH, NULL, MESSAGE_BYTES);
     actor_timer_set(&l->actor, &l->deadline, UNKNOWN_TAG,
                     shard_now(l->actor.shard) + PEER_UNKNOWN_NS);
 }
@@ -441,9 +464,10 @@ static void start(struct leg_websocket *l, const struct msg *m)
 /* The door hands the socket over, and what it had read beyond the request. */
 static void take_socket(struct leg_websocket *l, const struct msg *m)
 {
-    l->stream = msg_body(m, leg_socket_msg)->stream;
+    stream_take(&l->stream, msg_body(m, leg_socket_msg)->stream);
     if (m->frame != FRAME_NONE)
         on_bytes(l, text_of(&l->actor, m));
+    read_stream(l, 0);
 }
 
 static void go_live(struct leg_websocket *l, const struct msg *m)
@@ -479,9 +503,10 @@ static void stop(struct leg_websocket *l)
                                                  : WS_CLOSE_NORMAL,
                    l->actor.reason.what);
     leg_fini(&l->leg);
+    actor_memory_back(&l->actor, &l->ws.buffer);
     l->state = CLOSING;
     actor_timer_cancel(&l->actor, &l->deadline);
-    actor_io_close(&l->actor, &l->stream, true);
+    stream_close(&l->stream, &l->actor, true);
     actor_end(&l->actor);
 }
 
@@ -518,10 +543,10 @@ static void leg_websocket_handle(struct actor *a, const struct msg *m)
         break;
     case MSG_DATA:
         if (a->life == ACTOR_RUNNING)
-            on_bytes(l, shard_received(a->shard));
+            read_stream(l, stream_feed(&l->stream, a, shard_received(a->shard)));
         break;
     case MSG_CLOSED:
-        l->stream = IO_NONE;
+        stream_gone(&l->stream);
         if (!l->closed)
             metrics_add(METRIC_WS_CLOSE_1006, 1);
         l->closed = true;
@@ -546,7 +571,11 @@ static const char *leg_websocket_state(const struct actor *a)
     return state_names[container_of(a, struct leg_websocket, actor)->state];
 }
 
+_Static_assert(sizeof(struct leg_websocket) <= PEER_UNKNOWN_BYTES_MAX / 2, "a door is beside it");
+
 const struct actor_type leg_websocket_type = {.name = "leg_websocket",
                                               .size_bytes = sizeof(struct leg_websocket),
+                                              .hot_bytes =
+                                                  offsetof(struct leg_websocket, leg.playout.last),
                                               .handle = leg_websocket_handle,
                                               .state = leg_websocket_state};

@@ -16,11 +16,9 @@ struct llm {
     uint32_t epoch;     /* being answered */
     uint32_t committed; /* the last one of which something was heard */
     bool hang_up;
-    bool user_noted; /* the caller's line of `epoch` is in the history */
-    uint32_t said_len;
-    uint8_t said[TURN_TEXT_BYTES_MAX]; /* the reply of `epoch` so far, until it is committed */
-    uint32_t asked_len;
-    uint8_t asked[TURN_TEXT_BYTES_MAX]; /* what it answers */
+    bool user_noted;   /* the caller's line of `epoch` is in the history */
+    struct note said;  /* the reply of `epoch` so far, until it is committed */
+    struct note asked; /* what it answers */
 };
 
 static void tell(struct llm *llm, uint16_t type, uint32_t epoch, struct slice text)
@@ -31,18 +29,42 @@ static void tell(struct llm *llm, uint16_t type, uint32_t epoch, struct slice te
                     &body, sizeof(body));
 }
 
+/* Memory for so much more text, as long as the conversation may grow: beyond, and without memory,
+ * it forgets its oldest lines. */
+static void remember(struct llm *llm, size_t more)
+{
+    struct history *h = &llm->history;
+    uint32_t size = h->size;
+
+    if (h->used + more <= h->size || h->size == HISTORY_BYTES_MAX)
+        return;
+    uint8_t *memory = text_memory(&llm->actor, h->used + more, HISTORY_BYTES_MAX, &size);
+    if (memory)
+        actor_memory_put(&llm->actor, history_move(h, memory, size));
+}
+
 static void on_text(struct llm *llm, const struct provider_intent *event)
 {
-    size_t room = sizeof(llm->said) - llm->said_len;
-    struct slice text = text_cut(event->text, room);
+    struct slice text = text_cut(event->text, TURN_TEXT_BYTES_MAX - llm->said.len);
 
     if (event->epoch != llm->epoch || text.len == 0)
         return;
-    memcpy(llm->said + llm->said_len, text.at, text.len);
-    llm->said_len += (uint32_t)text.len;
-    if (llm->committed == llm->epoch)
+    note_add(&llm->actor, &llm->said, text, TURN_TEXT_BYTES_MAX);
+    if (llm->committed == llm->epoch) {
+        remember(llm, text.len);
         history_extend(&llm->history, text);
+    }
     tell(llm, LLM_TEXT, event->epoch, text);
+}
+
+static void on_expects(struct llm *llm, const struct provider_intent *event)
+{
+    struct expect_msg body = {.epoch = event->epoch};
+
+    if (slice_cstr(event->text, body.answer, sizeof(body.answer)))
+        body.answer[0] = '\0';
+    actor_send_body(&llm->actor, llm->call, LLM_EXPECTS, IF_FULL_STOP, FRAME_NONE, &body,
+                    sizeof(body));
 }
 
 static void on_failed(struct llm *llm, const struct provider_intent *event)
@@ -65,6 +87,8 @@ static void on_event(struct actor *a, const struct provider_intent *event)
         on_text(llm, event);
     } else if (event->event == EVENT_UNDERSTOOD) {
         tell(llm, LLM_UNDERSTOOD, event->epoch, event->text);
+    } else if (event->event == EVENT_EXPECTS) {
+        on_expects(llm, event);
     } else if (event->event == EVENT_TOOL) {
         struct llm_tool_msg body = {.epoch = event->epoch, .tool_id = event->tool_id};
         actor_send_body(a, llm->call, LLM_TOOL, IF_FULL_STOP, text_frame(a, event->text), &body,
@@ -82,23 +106,22 @@ static void on_event(struct actor *a, const struct provider_intent *event)
 static void ask(struct llm *llm, const struct msg *m)
 {
     const struct llm_ask_msg *body = msg_body(m, llm_ask_msg);
-    struct slice text = text_cut(text_of(&llm->actor, m), sizeof(llm->asked));
+    struct slice text = text_cut(text_of(&llm->actor, m), TURN_TEXT_BYTES_MAX);
+    struct provider_line lines[HISTORY_LINES_MAX];
 
     /* A tool's result goes on with the same reply; everything else begins a new one. */
     if (body->kind != TURN_TOOL) {
         llm->epoch = body->epoch;
-        llm->said_len = 0;
+        llm->said.len = 0;
         llm->hang_up = false;
-        llm->asked_len = (uint32_t)text.len;
-        if (text.len)
-            memcpy(llm->asked, text.at, text.len);
+        note_set(&llm->actor, &llm->asked, text, TURN_TEXT_BYTES_MAX);
     }
     struct provider_turn turn = {.kind = (enum turn_kind)body->kind,
                                  .text = text,
                                  .tool_id = body->tool_id,
                                  .confidence = body->confidence,
-                                 .history = llm->history.lines,
-                                 .history_count = llm->history.count};
+                                 .history = lines,
+                                 .history_count = history_lines(&llm->history, lines)};
     struct provider_input input = {.kind = INPUT_TURN, .epoch = body->epoch, .turn = &turn};
     engine_input(&llm->engine, &input);
 }
@@ -109,9 +132,11 @@ static void commit(struct llm *llm, uint32_t epoch)
     if (epoch != llm->epoch || llm->committed == epoch)
         return;
     llm->committed = epoch;
-    if (llm->asked_len)
-        history_add(&llm->history, false, slice_of(llm->asked, llm->asked_len));
-    history_add(&llm->history, true, slice_of(llm->said, llm->said_len));
+    remember(llm, llm->asked.len + llm->said.len);
+    if (llm->asked.len)
+        history_add(&llm->history, false, note_text(&llm->asked));
+    history_add(&llm->history, true, note_text(&llm->said));
+    note_drop(&llm->actor, &llm->asked);
     engine_command(&llm->engine, INPUT_COMMIT, epoch, SLICE_NONE);
 }
 
@@ -145,6 +170,9 @@ static void llm_handle(struct actor *a, const struct msg *m)
         break;
     case MSG_STOP:
         engine_stop(&llm->engine);
+        note_drop(a, &llm->said);
+        note_drop(a, &llm->asked);
+        actor_memory_back(a, &llm->history.bytes);
         actor_end(a);
         break;
     case LLM_ASK:

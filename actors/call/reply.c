@@ -1,5 +1,19 @@
 #include "actors/call/reply.h"
 
+#include <assert.h>
+
+uint8_t *reply_move(struct reply *r, uint8_t *memory, uint32_t room)
+{
+    uint8_t *old = r->text;
+
+    assert(room >= r->len && room <= TURN_TEXT_BYTES_MAX);
+    if (r->len)
+        memcpy(memory, old, r->len);
+    r->text = memory;
+    r->room = (uint16_t)room;
+    return old;
+}
+
 void reply_begin(struct reply *r)
 {
     r->first_piece += r->pieces;
@@ -12,7 +26,7 @@ void reply_begin(struct reply *r)
 
 void reply_add(struct reply *r, struct slice text)
 {
-    size_t room = sizeof(r->text) - r->len;
+    size_t room = r->room - (size_t)r->len;
 
     if (text.len > room) {
         text.len = room;

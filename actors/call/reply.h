@@ -19,9 +19,14 @@ struct reply {
     uint32_t pieces;
     uint16_t ends[REPLY_PIECES_MAX]; /* where each clause ends in the text */
     uint16_t len;
-    bool whole; /* nothing more will be added */
-    uint8_t text[TURN_TEXT_BYTES_MAX];
+    bool whole;    /* nothing more will be added */
+    uint16_t room; /* bytes of `text` */
+    uint8_t *text; /* the owner's memory, at most TURN_TEXT_BYTES_MAX */
 };
+
+/* Goes on in other memory, with no less room. Returns what it had, NULL at first: without memory it
+ * takes no text. */
+uint8_t *reply_move(struct reply *r, uint8_t *memory, uint32_t room);
 
 /* Starts the next reply; piece numbers go on. */
 void reply_begin(struct reply *r);

@@ -10,6 +10,8 @@
 #include "media/resample.h"
 
 #define CLAUSES_MAX  66   /* all of a reply, its end, an excuse; beyond it the call ends */
+#define HELD_HIGH    256  /* held frames at which the provider's connection is not read, and */
+#define HELD_LOW     128  /* those at which it is again */
 #define HELD_MAX     512  /* frames made and not yet taken by the leg; beyond it the call ends */
 #define PART_SAMPLES 320  /* resampled at a time */
 #define ROOM_MIN_MS  1000 /* of playout room before the next clause is asked for */
@@ -37,11 +39,12 @@ struct tts {
     uint32_t count;
     uint32_t asked;
     uint32_t room_ms;
-    uint32_t heard_epoch;     /* TTS_FIRST was sent for it */
-    frame_ref filling;        /* a frame not yet full */
-    frame_ref held[HELD_MAX]; /* ring: full ones that wait for the leg's room, all of one clause */
-    uint32_t held_first;
+    uint32_t heard_epoch; /* TTS_FIRST was sent for it */
+    frame_ref filling;    /* a frame not yet full */
+    frame_ref held_first; /* chain: full ones that wait for the leg's room, all of one clause */
+    frame_ref held_last;
     uint32_t held_count;
+    bool paused; /* the engine's connection */
 };
 
 static struct clause *clause_at(struct tts *tts, uint32_t i)
@@ -70,20 +73,47 @@ static void too_much(struct tts *tts)
     actor_stop(tts->actor.shard, tts->actor.parent->id, REASON(ENOBUFS, "too much to say at once"));
 }
 
+static frame_ref take_held(struct tts *tts)
+{
+    frame_ref ref = tts->held_first;
+    struct frame *f = frame_at(shard_pool(tts->actor.shard), ref);
+
+    tts->held_first = f->next;
+    f->next = FRAME_NONE;
+    tts->held_count--;
+    return ref;
+}
+
+static void add_held(struct tts *tts, frame_ref ref)
+{
+    if (tts->held_count++ == 0)
+        tts->held_first = ref;
+    else
+        frame_at(shard_pool(tts->actor.shard), tts->held_last)->next = ref;
+    tts->held_last = ref;
+}
+
 /* What the leg has room for goes to it, in order. */
 static void release(struct tts *tts, const struct clause *c)
 {
     while (tts->held_count) {
-        frame_ref ref = tts->held[tts->held_first];
-        uint32_t ms = ms_of(tts, ref);
+        uint32_t ms = ms_of(tts, tts->held_first);
         if (tts->room_ms < ms)
             return;
         tts->room_ms -= ms;
-        tts->held_first = (tts->held_first + 1) % HELD_MAX;
-        tts->held_count--;
         tts->actor.ledger.frames--;
-        send_play(tts, PLAY, c, ref);
+        send_play(tts, PLAY, c, take_held(tts));
     }
+}
+
+/* A provider that makes sound faster than it is heard waits at its end of the connection. */
+static void flow(struct tts *tts)
+{
+    bool pause = tts->paused ? tts->held_count > HELD_LOW : tts->held_count >= HELD_HIGH;
+
+    if (pause != tts->paused)
+        engine_pause(&tts->engine, pause);
+    tts->paused = pause;
 }
 
 static void send_filling(struct tts *tts, const struct clause *c)
@@ -101,9 +131,10 @@ static void send_filling(struct tts *tts, const struct clause *c)
         too_much(tts);
         return;
     }
-    tts->held[(tts->held_first + tts->held_count++) % HELD_MAX] = tts->filling;
+    add_held(tts, tts->filling);
     tts->filling = FRAME_NONE;
     release(tts, c);
+    flow(tts);
 }
 
 static void fill(struct tts *tts, const struct clause *c, const int16_t *pcm, size_t samples)
@@ -255,10 +286,10 @@ static void cancel(struct tts *tts, uint32_t epoch)
     tts->asked = 0;
     actor_frame_let_go(&tts->actor, &tts->filling);
     while (tts->held_count) {
-        actor_frame_let_go(&tts->actor, &tts->held[tts->held_first]);
-        tts->held_first = (tts->held_first + 1) % HELD_MAX;
-        tts->held_count--;
+        frame_ref ref = take_held(tts);
+        actor_frame_let_go(&tts->actor, &ref);
     }
+    flow(tts);
     if (any)
         engine_cancel(&tts->engine, epoch);
     resample_reset(&tts->resample);
@@ -307,6 +338,7 @@ static void tts_handle(struct actor *a, const struct msg *m)
     case PLAY_ROOM:
         tts->room_ms = msg_body(m, play_room_msg)->room_ms;
         release(tts, clause_at(tts, 0));
+        flow(tts);
         finish_clause(tts);
         advance(tts);
         break;

@@ -20,7 +20,9 @@ struct block_pool {
 
 static size_t bytes_of(uint32_t size)
 {
-    return (size_t)BLOCK_BYTES_MIN << size;
+    size_t even = (size_t)BLOCK_BYTES_MIN << (size / 2);
+
+    return size % 2 ? even + even / 2 : even;
 }
 
 struct block_pool *block_pool_new(size_t bytes)
@@ -55,7 +57,7 @@ static void chunk_begin(struct block_pool *pool, uint32_t size)
         return;
     uint8_t *at = pool->memory + pool->begun;
     pool->begun += BLOCK_CHUNK;
-    for (size_t end = BLOCK_CHUNK; end; end -= bytes_of(size)) {
+    for (size_t end = BLOCK_CHUNK; end >= bytes_of(size); end -= bytes_of(size)) {
         struct block_head *head = (struct block_head *)(void *)(at + end - bytes_of(size));
         *head = (struct block_head){.next = pool->free[size], .size = size};
         pool->free[size] = head;

@@ -1,8 +1,8 @@
 /* Memory that actors take when they need it and give back when they do not: blocks of a few sizes,
- * each a power of two, out of one mapping per shard. For what is large and seldom used, so that an
- * actor's slot need not hold it; never for audio that passes, which rides in frames. A pool belongs
- * to one shard and is touched by no other thread. Memory that was of one size stays of that size.
- * Under ASan a block that was given back is poisoned. */
+ * powers of two and one between each two, out of one mapping per shard. For what is large and
+ * seldom used, so that an actor's slot need not hold it; never for audio that passes, which rides
+ * in frames. A pool belongs to one shard and is touched by no other thread. Memory that was of one
+ * size stays of that size. Under ASan a block that was given back is poisoned. */
 #ifndef BASE_BLOCK_H
 #define BASE_BLOCK_H
 
@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #define BLOCK_BYTES_MIN  256
-#define BLOCK_SIZES      8 /* 256 bytes to 32 KB */
-#define BLOCK_BYTES_MAX  ((size_t)BLOCK_BYTES_MIN << (BLOCK_SIZES - 1))
+#define BLOCK_SIZES      15 /* 256, 384, 512, 768 ... 32768 bytes */
+#define BLOCK_BYTES_MAX  32768
 #define BLOCK_CHUNK      65536 /* how much of the mapping a size takes at a time */
 #define BLOCK_HEAD_BYTES 16
 

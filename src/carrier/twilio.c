@@ -233,10 +233,12 @@ static void parse(struct carrier *c, bool text, struct slice message, void *audi
         carrier_bad(c, ev, "binary message");
         return;
     }
-    if (!twilio_parse_media(c, message, audio, audio_bytes, ev))
+    if (twilio_parse_media(c, message, audio, audio_bytes, ev)) {
+        if (!carrier_in_order(c, ev))
+            carrier_bad(c, ev, "media out of order");
+    } else if (!twilio_parse_mark(c, message, ev)) {
         twilio_parse_any(c, message, audio, audio_bytes, ev);
-    else if (!carrier_in_order(c, ev))
-        carrier_bad(c, ev, "media out of order");
+    }
 }
 
 /* ---- messages to Twilio ---- */

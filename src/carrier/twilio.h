@@ -12,6 +12,8 @@ extern const struct carrier_ops carrier_twilio;
  * vouches only where both would say the same. Does not change `c`. */
 bool twilio_parse_media(const struct carrier *c, struct slice message, void *audio,
                         size_t audio_bytes, struct carrier_event *ev);
+/* The same of the echo of a mark: true and a MARK event. */
+bool twilio_parse_mark(const struct carrier *c, struct slice message, struct carrier_event *ev);
 /* Any message, by way of base/json. */
 void twilio_parse_any(struct carrier *c, struct slice message, void *audio, size_t audio_bytes,
                       struct carrier_event *ev);

@@ -1,7 +1,8 @@
-/* The hot message of a call, fifty times a second and direction. One pass, fields in any order,
- * unknown scalar fields skipped, numbers as strings or not. Anything else (escapes, nested unknown
- * fields, a key twice, another stream or track) is left to the general parser, so this one never
- * has to decide what is wrong with a message. */
+/* The messages that come while a call goes on: audio fifty times a second, and the echo of a mark
+ * for each piece of speech, so that neither builds a document nor takes memory. One pass, fields in
+ * any order, unknown scalar fields skipped, numbers as strings or not. Anything else (escapes,
+ * nested unknown fields, a key twice, another stream or track) is left to the general parser, so
+ * this one never has to decide what is wrong with a message. */
 #include "base/base64.h"
 #include "carrier/twilio.h"
 
@@ -29,6 +30,8 @@ enum field {
     FIELD_CHUNK = 32,
     FIELD_TIMESTAMP = 64,
     FIELD_PAYLOAD = 128,
+    FIELD_MARK = 256,
+    FIELD_NAME = 512,
 };
 
 static void blanks(struct cursor *c)
@@ -215,4 +218,68 @@ bool twilio_parse_media(const struct carrier *carrier, struct slice message, voi
     } while (sign(c, ','));
     return sign(c, '}') && c->at == c->end && (top.known & FIELD_EVENT) &&
            (inner.known & FIELD_PAYLOAD);
+}
+
+/* A name that is empty or too long is left to the other parser. */
+static bool mark_name(struct cursor *c, struct carrier_event *ev)
+{
+    struct slice name;
+
+    return WORD(c, "\"") && plain_string(c, &name) && name.len &&
+           slice_cstr(name, ev->mark, sizeof(ev->mark)) == 0;
+}
+
+static bool mark_object(struct cursor *c, struct seen *s, struct carrier_event *ev)
+{
+    bool ok;
+
+    if (!sign(c, '{'))
+        return false;
+    do {
+        if (!WORD(c, "\""))
+            return false;
+        if (WORD(c, "name\""))
+            ok = once(s, FIELD_NAME) && sign(c, ':') && mark_name(c, ev);
+        else
+            ok = unknown_field(c, s);
+        if (!ok)
+            return false;
+    } while (sign(c, ','));
+    return sign(c, '}');
+}
+
+static bool mark_top(struct cursor *c, const struct carrier *carrier, struct seen *top,
+                     struct seen *inner, struct carrier_event *ev)
+{
+    if (WORD(c, "event\""))
+        return once(top, FIELD_EVENT) && sign(c, ':') && WORD(c, "\"mark\"");
+    if (WORD(c, "sequenceNumber\""))
+        return once(top, FIELD_SEQUENCE) && sign(c, ':') && number(c, &ev->sequence);
+    if (WORD(c, "streamSid\""))
+        return once(top, FIELD_STREAM) && sign(c, ':') && our_stream(c, carrier);
+    if (WORD(c, "mark\""))
+        return once(top, FIELD_MARK) && sign(c, ':') && mark_object(c, inner, ev);
+    return unknown_field(c, top);
+}
+
+bool twilio_parse_mark(const struct carrier *carrier, struct slice message,
+                       struct carrier_event *ev)
+{
+    struct cursor cursor = {message.at, message.at + message.len}, *c = &cursor;
+    struct seen top, inner;
+
+    if (carrier->phase != CARRIER_STARTED || message.len == 0 ||
+        message.len > WS_MESSAGE_BYTES_MAX || !sign(c, '{'))
+        return false;
+    top.known = inner.known = 0;
+    top.unknown_count = inner.unknown_count = 0;
+    ev->kind = CARRIER_MARK;
+    ev->what = "";
+    ev->sequence = ev->chunk = ev->timestamp_ms = 0;
+    do {
+        if (!WORD(c, "\"") || !mark_top(c, carrier, &top, &inner, ev))
+            return false;
+    } while (sign(c, ','));
+    return sign(c, '}') && c->at == c->end && (top.known & FIELD_EVENT) &&
+           (inner.known & FIELD_NAME);
 }

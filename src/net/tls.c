@@ -187,6 +187,15 @@ int tls_server_context_new(const char *certificate, const char *key, struct tls_
     return 0;
 }
 
+int tls_files_try(const char *certificate, const char *key, char *why, size_t why_bytes)
+{
+    struct tls_context *tried = NULL;
+    int err = tls_server_context_new(certificate, key, &tried, why, why_bytes);
+
+    tls_context_free(&tried);
+    return err;
+}
+
 void tls_context_free(struct tls_context **context)
 {
     if (!*context)
@@ -246,6 +255,9 @@ void tls_free(struct tls **t_at)
 
     if (!t)
         return;
+    /* A socket that just ends, as most do, is no reason to forget its session. */
+    if (SSL_is_init_finished(t->ssl) && !t->what[0])
+        SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(t->ssl);
     free(t);
     *t_at = NULL;

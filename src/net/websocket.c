@@ -261,6 +261,41 @@ static void take_payload(struct ws *w, struct slice *in, bool from_start, struct
         take_data(w, piece, from_start, ev);
 }
 
+bool ws_gathers(const struct ws *w)
+{
+    return !w->done && (w->in_frame || w->head_len || w->message);
+}
+
+/* Length of the whole frame, unfragmented, that the input begins with; 0 if it is none. */
+static size_t whole_frame(struct slice in)
+{
+    struct reader r = reader_of(in);
+    uint8_t first = reader_u8(&r), second = reader_u8(&r);
+    uint8_t form = second & 0x7F;
+    uint64_t len = form == 126 ? reader_u16(&r) : form == 127 ? reader_u64(&r) : form;
+
+    if (second & 0x80)
+        reader_u32(&r);
+    if (r.bad || !(first & 0x80) || (first & 0x0F) == WS_OP_MORE || len > reader_left(&r))
+        return 0;
+    return in.len - reader_left(&r) + (size_t)len;
+}
+
+bool ws_wants_buffer(const struct ws *w, struct slice in)
+{
+    if (w->done)
+        return false;
+    if (ws_gathers(w))
+        return true;
+    while (in.len) {
+        size_t len = whole_frame(in);
+        if (len == 0)
+            return true;
+        skip(&in, len);
+    }
+    return false;
+}
+
 void ws_decode(struct ws *w, struct slice *in, struct ws_event *ev)
 {
     *ev = (struct ws_event){.kind = WS_MORE};

@@ -94,10 +94,15 @@ struct ws {
     uint8_t control_len;
 };
 
-/* `buffer` stays the owner's, alive as long as `w`; its size is the largest message taken, beyond
- * it 1009. `takes`: WS_TAKES_*. */
+/* `buffer` stays the owner's, alive as long as `w` or as ws_wants_buffer() says; its size is the
+ * largest message taken, beyond it 1009. `takes`: WS_TAKES_*. */
 void ws_init(struct ws *w, enum ws_role role, uint8_t takes, void *buffer, size_t size);
 
+/* Whether ws_decode() of this input will put anything into the buffer: not while whole frames come,
+ * as nearly all do. An owner that answers with memory (`w->buffer`, of the size told at ws_init)
+ * may begin with none, and take it away again while ws_gathers() says no. */
+bool ws_wants_buffer(const struct ws *w, struct slice in);
+bool ws_gathers(const struct ws *w);
 /* The next event out of *in, which is moved past the bytes used. Call until WS_MORE, when *in is
  * empty. The input must lie in memory that may be written (a receive buffer): masked frames are
  * unmasked in place. After WS_CLOSE or WS_BAD only WS_MORE follows. */

@@ -47,6 +47,14 @@ void answer_text(struct answer *a, struct slice text, struct intents *out)
     }
 }
 
+/* No service takes a NUL inside a string. */
+static void plain(uint8_t *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (text[i] == '\0')
+            text[i] = ' ';
+}
+
 /* ---- what tools said before ---- */
 
 static void past_add(struct answer *a, struct slice name, struct slice arguments,
@@ -63,6 +71,7 @@ static void past_add(struct answer *a, struct slice name, struct slice arguments
     builder_str(&b, " gave ");
     builder_slice_add(&b, slice_of(result.at, fitting(result, 1200)));
     struct slice line = builder_slice(&b);
+    plain(store, line.len);
     store[line.len++] = '\n';
     while (a->past_len + line.len > sizeof(a->past)) {
         struct slice rest;
@@ -144,6 +153,7 @@ static void set_result(struct answer_call *call, struct slice result)
     call->result_len = (uint32_t)fitting(result, sizeof(call->result));
     if (call->result_len)
         memcpy(call->result, result.at, call->result_len);
+    plain(call->result, call->result_len);
     call->answered = true;
 }
 
@@ -305,6 +315,7 @@ static void message_flush(struct messages *m)
 
     if (!m->any)
         return;
+    plain(m->store, m->text.len);
     if (m->begun)
         builder_u8(m->out, ',');
     jsonw_init(&w, m->out);

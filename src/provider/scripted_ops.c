@@ -219,7 +219,8 @@ struct llm_state {
     bool hang_up;
     size_t at; /* bytes of the answer given */
     size_t len;
-    uint8_t text[SCRIPTED_LINE_BYTES];
+    const uint8_t *text; /* in the script, or */
+    uint8_t echo[ECHO_BYTES];
 };
 
 /* What an agent without a script answers. */
@@ -251,13 +252,12 @@ static struct slice llm_echo(const struct provider_turn *turn, uint8_t store[ECH
 
 static void llm_turn(struct llm_state *st, const struct provider_input *input, int64_t now_ns)
 {
-    uint8_t echo[ECHO_BYTES];
     struct scripted_answer a = {.first_ms = SCRIPTED_FIRST_MS};
 
     if (st->turn < st->script->llm_count)
         a = st->script->llm[st->turn];
     else
-        a.text = llm_echo(input->turn, echo);
+        a.text = llm_echo(input->turn, st->echo);
     st->epoch = input->epoch;
     st->answering = true;
     st->understood = false;
@@ -265,9 +265,8 @@ static void llm_turn(struct llm_state *st, const struct provider_input *input, i
     st->every_ms = a.every_ms;
     st->hang_up = a.hang_up;
     st->at = 0;
-    st->len = a.text.len < sizeof(st->text) ? a.text.len : sizeof(st->text);
-    if (st->len)
-        memcpy(st->text, a.text.at, st->len);
+    st->len = a.text.len;
+    st->text = a.text.at;
 }
 
 /* The next word with the blanks behind it, or all that is left. */
@@ -344,9 +343,10 @@ const struct provider_ops llm_scripted = {
 
 /* ---- tts ---- */
 
-#define CLAUSES_MAX   64 /* waiting; beyond: the epoch fails */
-#define PIECE_SAMPLES 160
-#define PIECES_A_STEP 12 /* given at once when time has run ahead; the rest in the next step */
+#define CLAUSES_MAX    64 /* waiting; beyond: the epoch fails */
+#define PIECE_SAMPLES  160
+#define PIECES_AT_ONCE 5
+#define PIECES_A_STEP  12 /* given at once when time has run ahead; the rest in the next step */
 
 struct tts_state {
     const struct scripted *script;
@@ -438,11 +438,18 @@ static void tts_step(void *state, const struct provider_input *input, int64_t no
         tts_piece(st, out);
 }
 
+/* When a few pieces are due at once, but for the first of a reply, or the clause's last one is: a
+ * voice that is faster than real time need not be woken for each. */
 static int64_t tts_deadline(const void *state)
 {
     const struct tts_state *st = state;
 
-    return st->count ? st->next_ns : NEVER_NS;
+    if (st->count == 0)
+        return NEVER_NS;
+    int64_t left = (st->samples[st->head] - st->at - 1) / PIECE_SAMPLES;
+    int64_t more = st->buzz == 0 ? 0 : left < PIECES_AT_ONCE - 1 ? left : PIECES_AT_ONCE - 1;
+    return st->next_ns +
+           more * PIECE_SAMPLES * (NS_PER_S / SCRIPTED_RATE_HZ) / st->script->tts_speed;
 }
 
 const struct provider_ops tts_scripted = {

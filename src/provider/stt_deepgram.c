@@ -20,6 +20,7 @@
 #define RETRY_NS      SECONDS(1) /* after the actor has given up, before the next utterance tries */
 #define LATE_NS       SECONDS(3) /* an utterance whose sound could not be sent by then fails */
 #define NO_WORDS_NS   MS(1500)   /* how long an answer without any word may take */
+#define ALIVE_MS      800        /* of sound without any message: the connection is dead */
 #define SLACK_MS      50         /* within which two instants of the service's clock are the same */
 #define MESSAGE_MAX   65536
 
@@ -44,6 +45,9 @@ struct deepgram {
     uint64_t sent_at; /* position behind the last byte sent */
     uint64_t sent;    /* bytes on this socket: the service's clock */
     uint64_t stale;   /* its instant before which words belong to what is over; 0: none do */
+    bool silent;      /* the service has sent nothing at all since this utterance began */
+    uint64_t from;    /* its clock then */
+    uint32_t settled; /* the epoch whose sentence is over, without a word since, or 0 */
     bool finalized;   /* Finalize is out for the utterance that is finishing */
     int64_t finalized_ns;
     int64_t finalize_ns; /* how long its answer may take */
@@ -85,6 +89,7 @@ static void went_down(struct deepgram *d, const struct provider_input *in, int64
     d->link = LINK_DOWN;
     d->status = in->status;
     d->down_ns = now_ns;
+    d->settled = 0;
     d->finalized = false;
     utterance_lost(&d->u, in->status, cloud_says(in->status), out);
     if (cloud_is_fatal(in->status)) {
@@ -101,13 +106,25 @@ static void went_down(struct deepgram *d, const struct provider_input *in, int64
 static void came_up(struct deepgram *d, int64_t now_ns)
 {
     d->link = LINK_UP;
-    d->sent = d->stale = 0;
+    d->sent = d->stale = d->from = 0;
+    d->silent = true;
     d->sent_at = d->u.begin;
     d->finalized = false;
     d->spoke_ns = now_ns;
 }
 
 /* ---- sound ---- */
+
+/* What has been sent is the service's past: words out of it that still come are nobody's. The
+ * service's clock counts what is sent, and the actor what it gave: so the rest of it is sent too.
+ */
+static void forget_sent(struct deepgram *d, int64_t now_ns, struct intents *out)
+{
+    if (d->link == LINK_UP && d->sent && !d->finalized)
+        send_text(d, SLICE("{\"type\":\"Finalize\"}"), now_ns, out);
+    d->stale = d->link == LINK_UP ? d->sent : 0;
+    d->finalized = false;
+}
 
 /* What waits, if it is at least `piece` bytes. */
 static void send_sound(struct deepgram *d, const struct loaded *l, size_t piece, int64_t now_ns,
@@ -141,17 +158,10 @@ static void pump(struct deepgram *d, const struct loaded *l, int64_t now_ns, str
     send_text(d, SLICE("{\"type\":\"Finalize\"}"), now_ns, out);
     d->finalized = true;
     d->finalized_ns = now_ns;
-}
-
-/* What has been sent is the service's past: words out of it that still come are nobody's. The
- * service's clock counts what is sent, and the actor what it gave: so the rest of it is sent too.
- */
-static void forget_sent(struct deepgram *d, int64_t now_ns, struct intents *out)
-{
-    if (d->link == LINK_UP && d->sent && !d->finalized)
-        send_text(d, SLICE("{\"type\":\"Finalize\"}"), now_ns, out);
-    d->stale = d->link == LINK_UP ? d->sent : 0;
-    d->finalized = false;
+    if (d->settled != d->u.epoch)
+        return;
+    utterance_final(&d->u, out); /* its last word is known: no answer need be waited for */
+    forget_sent(d, now_ns, out);
 }
 
 /* ---- words ---- */
@@ -226,6 +236,10 @@ static void take_result(struct deepgram *d, const struct loaded *l, const struct
         utterance_words(&d->u, r->text, r->confidence);
     else
         utterance_tail(&d->u, r->text);
+    if (r->text.len)
+        d->settled = 0;
+    if (r->is_final && r->speech_final && d->u.text_len)
+        d->settled = d->u.epoch;
     if (r->from_finalize && d->finalized) {
         d->finalized = false;
         utterance_final(&d->u, out);
@@ -238,6 +252,7 @@ static void take_message(struct deepgram *d, const struct provider_input *in, st
 {
     struct json_doc doc;
 
+    d->silent = false;
     if (!in->flag || json_read(&doc, in->data, MESSAGE_MAX, NULL))
         return; /* what is not understood is no word */
     if (json_is(&doc, "type", "Results")) {
@@ -245,6 +260,7 @@ static void take_message(struct deepgram *d, const struct provider_input *in, st
         take_result(d, loaded_of(in), &r, out);
     } else if (json_is(&doc, "type", "UtteranceEnd") && d->u.text_len && !d->stale) {
         utterance_partial(&d->u, true, out);
+        d->settled = d->u.tail_len ? 0 : d->u.epoch;
     }
     json_free(&doc);
 }
@@ -258,29 +274,50 @@ static int64_t finish_deadline(const struct deepgram *d)
     return d->u.owed ? d->u.finish_ns + LATE_NS : NEVER_NS;
 }
 
-static void finish_late(struct deepgram *d, int64_t now_ns, struct intents *out)
+static void finish_late(struct deepgram *d, const struct loaded *l, int64_t now_ns,
+                        struct intents *out)
 {
-    if (d->finalized)
+    bool dead = d->finalized && d->silent && d->sent - d->from >= l->bytes_per_s * ALIVE_MS / 1000;
+
+    if (d->finalized && !dead)
         utterance_final(&d->u, out); /* as little as was said has no answer of its own */
     else
-        utterance_close(&d->u, d->status ? d->status : ETIMEDOUT, "the service cannot be reached",
+        utterance_close(&d->u, d->status ? d->status : ETIMEDOUT, "the service does not answer",
                         out);
     forget_sent(d, now_ns, out);
+    if (!dead)
+        return;
+    intents_add(out, INTENT_CLOSE);
+    d->finalized = false;
+    utterance_lost(&d->u, ETIMEDOUT, "the service does not answer", out);
+    connect_now(d, l, out);
 }
 
-static void on_time(struct deepgram *d, int64_t now_ns, struct intents *out)
+static void on_time(struct deepgram *d, const struct loaded *l, int64_t now_ns, struct intents *out)
 {
     if (finish_deadline(d) <= now_ns)
-        finish_late(d, now_ns, out);
+        finish_late(d, l, now_ns, out);
     if (d->link == LINK_UP && d->spoke_ns + KEEP_ALIVE_NS <= now_ns)
         send_text(d, SLICE("{\"type\":\"KeepAlive\"}"), now_ns, out);
 }
 
 /* ---- the step ---- */
 
+static bool open_utterance(struct deepgram *d, uint32_t epoch, struct intents *out)
+{
+    uint32_t before = d->u.epoch;
+    bool takes = utterance_open(&d->u, epoch, out);
+
+    if (d->u.epoch != before) {
+        d->silent = true;
+        d->from = d->sent;
+    }
+    return takes;
+}
+
 static void take_sound(struct deepgram *d, const struct provider_input *in, struct intents *out)
 {
-    if (!utterance_open(&d->u, in->epoch, out) || d->link != LINK_UP)
+    if (!open_utterance(d, in->epoch, out) || d->link != LINK_UP)
         return;
     if (loaded_of(in)->mulaw)
         utterance_put_mulaw(&d->u, in->data);
@@ -291,7 +328,7 @@ static void take_sound(struct deepgram *d, const struct provider_input *in, stru
 static void take_speech(struct deepgram *d, const struct provider_input *in, int64_t now_ns,
                         struct intents *out)
 {
-    if (!in->flag || !utterance_open(&d->u, in->epoch, out))
+    if (!in->flag || !open_utterance(d, in->epoch, out))
         return;
     if (d->link == LINK_DOWN && !d->fatal && now_ns - d->down_ns >= RETRY_NS)
         connect_now(d, loaded_of(in), out);
@@ -355,7 +392,7 @@ static void deepgram_step(void *state, const struct provider_input *in, int64_t 
         went_down(d, in, now_ns, out);
         break;
     case INPUT_TIMER:
-        on_time(d, now_ns, out);
+        on_time(d, loaded_of(in), now_ns, out);
         break;
     case INPUT_STOP:
         if (d->link != LINK_DOWN)

@@ -6,6 +6,19 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void check_mark(const struct carrier *c, struct slice message)
+{
+    static struct carrier_event fast, any;
+    struct carrier twin = *c;
+
+    if (!twilio_parse_mark(&twin, message, &fast))
+        return;
+    twilio_parse_any(&twin, message, NULL, 0, &any);
+    if (any.kind != CARRIER_MARK || fast.sequence != any.sequence ||
+        !slice_equal(slice_str(fast.mark), slice_str(any.mark)))
+        abort();
+}
+
 static void check_message(const struct carrier *c, struct slice message)
 {
     static struct carrier_event fast, any;
@@ -34,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct slice message = slice_cut(rest, '\n', &rest);
         carrier_find(true, message, &ops);
         check_message(&c, message);
+        check_mark(&c, message);
         c.ops->parse(&c, true, message, audio, sizeof(audio), &ev);
         if (ev.kind == CARRIER_MEDIA && (ev.audio.len == 0 || ev.audio.len > sizeof(audio)))
             abort();

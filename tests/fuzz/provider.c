@@ -12,7 +12,7 @@ static void play(const struct transcript *t, size_t i, enum replay_end end)
 {
     static struct replay_result result;
     struct replay_setup setup = {
-        .mode = REPLAY_FREE, .end = end, .kind = PROVIDER, .name = PROVIDER + 4};
+        .mode = REPLAY_FREE, .end = end, .kind = PROVIDER, .name = &PROVIDER[4]};
 
     if (replay_case(t, i, &setup, &result) && result.foul) {
         fprintf(stderr, "%s: %s\n", PROVIDER, result.why);

@@ -110,8 +110,9 @@ static int dial_twilio(struct runner *r)
     }
     if (fetch_token(r, token, sizeof(token)) < 0)
         return -1;
-    snprintf(r->target, sizeof(r->target), "%s%s/%s", r->server.media.target, r->script.agent,
-             token);
+    if (snprintf(r->target, sizeof(r->target), "%s%s/%s", r->server.media.target, r->script.agent,
+                 token) >= (int)sizeof(r->target))
+        return fail(r, "the server's media URL is too long");
     int fd;
     int64_t until_ns = socket_now_ns() + LISTEN_NS;
     while ((fd = socket_connect(&r->server.media, SECONDS(5), r->why)) == -ECONNREFUSED &&

@@ -33,8 +33,8 @@ static void command(struct referee *r, const struct provider_input *in)
 {
     uint32_t epoch = in->epoch < REFEREE_EPOCHS_MAX ? in->epoch : 0;
 
-    if (in->kind == INPUT_CANCEL)
-        forget(r, epoch, epoch);
+    if (in->kind == INPUT_CANCEL) /* a reply is spoken in its turn: those before it go with it */
+        forget(r, r->kind == PROVIDER_TTS ? 1 : epoch, epoch);
     if (in->kind == INPUT_STOP)
         r->stopped = true;
     if (in->kind == INPUT_TURN) {

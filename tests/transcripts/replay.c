@@ -103,15 +103,6 @@ static void say(struct player *p, const char *text, struct slice more)
     note(&p->said, &p->said_epoch, builder_slice(&b));
 }
 
-static uint32_t sum_of(struct slice bytes)
-{
-    uint32_t sum = 2166136261u; /* FNV-1a */
-
-    for (size_t i = 0; i < bytes.len; i++)
-        sum = (sum ^ bytes.at[i]) * 16777619u;
-    return sum;
-}
-
 static void say_head(struct player *p, struct slice head)
 {
     while (head.len) {
@@ -123,9 +114,9 @@ static void say_head(struct player *p, struct slice head)
 /* What is not text is told by its length and a checksum. */
 static void say_bytes(struct player *p, const char *what, struct slice body)
 {
-    char text[64];
+    char text[128];
 
-    snprintf(text, sizeof(text), "%s %zu %08x", what, body.len, sum_of(body));
+    snprintf(text, sizeof(text), "%s %zu %08x", what, body.len, transcript_sum(body));
     say(p, text, SLICE_NONE);
 }
 
@@ -473,7 +464,10 @@ static void world_binary(struct player *p, struct slice hex)
         char pair[3] = {(char)hex.at[i], (char)hex.at[i + 1], 0};
         bytes[len++] = (uint8_t)strtoul(pair, NULL, 16);
     }
-    world_message(p, false, slice_of(bytes, len));
+    if (p->referee.link == LINK_REQUEST)
+        world_body(p, slice_of(bytes, len));
+    else
+        world_message(p, false, slice_of(bytes, len));
 }
 
 /* Whether this can come now at all. */
@@ -483,7 +477,9 @@ static bool fits(const struct player *p, enum step_kind kind)
 
     if (kind == STEP_OPENED)
         return link == LINK_CONNECTING;
-    if (kind == STEP_TEXT || kind == STEP_BINARY)
+    if (kind == STEP_BINARY)
+        return link == LINK_OPEN || link == LINK_REQUEST;
+    if (kind == STEP_TEXT)
         return link == LINK_OPEN;
     if (kind == STEP_CLOSED)
         return link != LINK_NONE;
@@ -498,7 +494,7 @@ static int world_step(struct player *p, const struct step *s)
         return 0;
     if (!fits(p, s->kind)) {
         if (p->setup->mode == REPLAY_FREE || p->setup->mode == REPLAY_CUT || s->kind == STEP_END ||
-            s->kind == STEP_BODY)
+            s->kind == STEP_BODY || s->kind == STEP_BINARY)
             return 0; /* the rest of a response that the provider gave up */
         return complain(p, s->number, "the provider has nothing open that this could come from");
     }

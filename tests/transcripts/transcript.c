@@ -146,3 +146,12 @@ void transcript_free(struct transcript **t)
     free(*t);
     *t = NULL;
 }
+
+uint32_t transcript_sum(struct slice bytes)
+{
+    uint32_t sum = 2166136261u; /* FNV-1a */
+
+    for (size_t i = 0; i < bytes.len; i++)
+        sum = (sum ^ bytes.at[i]) * 16777619u;
+    return sum;
+}

@@ -55,5 +55,7 @@ MUST_USE int transcript_parse(struct transcript *t, struct slice bytes, char *wh
 /* Reads a file; NULL with `why`. */
 struct transcript *transcript_new(const char *path, char *why);
 void transcript_free(struct transcript **t);
+/* What stands for bytes that are no text: FNV-1a of 32 bits. */
+uint32_t transcript_sum(struct slice bytes);
 
 #endif

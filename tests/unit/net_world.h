@@ -122,7 +122,6 @@ static inline void net_tear(void)
 static inline void net_turn(void)
 {
     net_now_ns += MS(2);
-    net_shard = net_shard;
     shard_io(net_shard)->ops->wait(shard_io(net_shard), 50000, false);
     shard_turn(net_shard);
     while (!dns.silent && lane_worker_step(net_worker))
@@ -153,7 +152,11 @@ struct peer {
     unsigned accepted;
     char in[65536];
     size_t len;
-    bool end; /* the other side has closed */
+    bool end;                   /* the other side has closed */
+    struct tls_context *secure; /* NULL: plain */
+    struct tls *tls;
+    bool shaken;
+    unsigned resumed;
 };
 
 static inline void peer_open(struct peer *p)
@@ -176,7 +179,8 @@ static inline void peer_hang_up(struct peer *p)
         close(p->fd);
     p->fd = -1;
     p->len = 0;
-    p->end = false;
+    p->end = p->shaken = false;
+    tls_free(&p->tls);
 }
 
 static inline void peer_close(struct peer *p)
@@ -185,6 +189,32 @@ static inline void peer_close(struct peer *p)
     if (p->listener >= 0)
         close(p->listener);
     p->listener = -1;
+}
+
+static inline void peer_flush(struct peer *p)
+{
+    uint8_t bytes[8192];
+    size_t n;
+
+    while ((n = tls_take(p->tls, bytes, sizeof(bytes))))
+        assert_int_equal(send(p->fd, bytes, n, MSG_NOSIGNAL), (ssize_t)n);
+}
+
+static inline void peer_decrypt(struct peer *p, struct slice bytes)
+{
+    int n = 0;
+
+    assert_int_equal(tls_feed(p->tls, bytes), 0);
+    if (!p->shaken) {
+        n = tls_handshake(p->tls);
+        p->shaken = n == 0;
+        p->resumed += p->shaken && tls_resumed(p->tls);
+        p->end = p->end || n == -EPROTO;
+    }
+    while (p->shaken && (n = tls_read(p->tls, p->in + p->len, sizeof(p->in) - 1 - p->len)) > 0)
+        p->len += (size_t)n;
+    p->end = p->end || (p->shaken && n == 0);
+    peer_flush(p);
 }
 
 /* Takes what has come; a new connection replaces the one before it. */
@@ -196,18 +226,30 @@ static inline void peer_poll(struct peer *p)
         peer_hang_up(p);
         p->fd = fd;
         p->accepted++;
+        p->tls = p->secure ? tls_new(p->secure, NULL, 0) : NULL;
     }
     if (p->fd < 0)
         return;
-    ssize_t n = recv(p->fd, p->in + p->len, sizeof(p->in) - 1 - p->len, MSG_DONTWAIT);
-    if (n > 0)
+    static uint8_t bytes[32768];
+    bool room = p->len + sizeof(bytes) < sizeof(p->in);
+    ssize_t n = room ? recv(p->fd, bytes, sizeof(bytes), MSG_DONTWAIT) : -(errno = EAGAIN);
+    if (n > 0 && p->tls) {
+        peer_decrypt(p, slice_of(bytes, (size_t)n));
+    } else if (n > 0) {
+        memcpy(p->in + p->len, bytes, (size_t)n);
         p->len += (size_t)n;
+    }
     p->end = p->end || n == 0 || (n < 0 && errno != EAGAIN);
     p->in[p->len] = '\0';
 }
 
 static inline void peer_send(struct peer *p, const void *at, size_t len)
 {
+    if (p->tls) {
+        assert_int_equal(tls_write(p->tls, slice_of(at, len)), 0);
+        peer_flush(p);
+        return;
+    }
     assert_int_equal(send(p->fd, at, len, MSG_NOSIGNAL), (ssize_t)len);
 }
 

@@ -226,16 +226,21 @@ static void pass(int64_t ms)
     }
 }
 
+static void listen_to_leg(bool on)
+{
+    struct leg_listen_msg body = {.on = on};
+
+    actor_send_body(w.call, call.leg, LEG_LISTEN, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
+    shard_turn(w.shard);
+}
+
 static void introduce(void)
 {
     struct leg_peers_msg peers = {.stt = w.call->id, .agent = 1, .listen_rate_hz = 8000};
 
-    struct leg_listen_msg listen = {.on = true};
-
     actor_send_body(w.call, call.leg, LEG_PEERS, IF_FULL_STOP, FRAME_NONE, &peers, sizeof(peers));
-    actor_send_body(w.call, call.leg, LEG_LISTEN, IF_FULL_STOP, FRAME_NONE, &listen,
-                    sizeof(listen));
     shard_turn(w.shard);
+    listen_to_leg(true);
 }
 
 static void set_up(uint8_t payload_type)
@@ -420,6 +425,37 @@ static void hears_both_laws(void **state)
     }
 }
 
+/* The last 360 ms come at once, then everything, then nothing; and what was heard is not heard
+ * again. */
+static void gives_audio_to_who_listens(void **state)
+{
+    (void)state;
+    set_up(RTP_PT_PCMU);
+    pass(100);
+    listen_to_leg(false);
+    send_tones(0, 30);
+    assert_int_equal(call.heard_count, 0);
+    listen_to_leg(true);
+    assert_int_equal(call.heard_count, 18 * PACKET);
+    assert_int_equal(call.first_sample % PACKET, call.next_sample % PACKET);
+    send_tones(30, 40);
+    assert_int_equal(call.heard_count, 28 * PACKET);
+    assert_int_equal(call.jumps, 0);
+    for (int n = 12 * PACKET; n < 40 * PACKET; n++)
+        assert_in_range(call.heard[n - 12 * PACKET] + 20000 -
+                            (int)(8000 * sin(2 * M_PI * 400 / 8000 * n)),
+                        19700, 20300);
+    listen_to_leg(false);
+    send_tones(40, 45);
+    assert_int_equal(call.heard_count, 28 * PACKET);
+    int64_t next_sample = call.next_sample;
+    listen_to_leg(true);
+    assert_int_equal(call.heard_count, 33 * PACKET);
+    assert_int_equal(call.jumps, 0);
+    assert_int_equal(call.next_sample - next_sample, 5 * PACKET);
+    tear_down();
+}
+
 static void puts_a_bad_network_right(void **state)
 {
     int64_t lost, late;
@@ -525,6 +561,26 @@ static void makes_silence_when_the_peer_suppresses_it(void **state)
     send_tones(200, 250); /* an outage: 50 are lost */
     assert_int_equal(call.started, 3);
     assert_in_range(call.next_sample - call.first_sample, 249 * PACKET, 251 * PACKET);
+    tear_down();
+}
+
+/* However long a pause is: what comes after it stands where
+ * it was said. */
+static void a_pause_moves_nothing(void **state)
+{
+    int n = 10;
+
+    (void)state;
+    set_up(RTP_PT_PCMU);
+    send_tones(0, n);
+    for (int pause = 9; pause < 20; pause++) {
+        w.seq = (uint16_t)(w.seq - pause);
+        pass(20 * pause);
+        n += pause;
+        send_tones(n, n + 5);
+        n += 5;
+        assert_int_equal(call.next_sample - call.first_sample, n * PACKET);
+    }
     tear_down();
 }
 
@@ -643,10 +699,12 @@ int main(void)
         cmocka_unit_test(sends_silence_every_20_ms),
         cmocka_unit_test(speaks_with_a_marker),
         cmocka_unit_test(hears_both_laws),
+        cmocka_unit_test(gives_audio_to_who_listens),
         cmocka_unit_test(puts_a_bad_network_right),
         cmocka_unit_test(drops_and_counts_what_is_strange),
         cmocka_unit_test(reports_each_digit_once),
         cmocka_unit_test(makes_silence_when_the_peer_suppresses_it),
+        cmocka_unit_test(a_pause_moves_nothing),
         cmocka_unit_test(ends_with_the_peers_bye),
         cmocka_unit_test(says_bye_when_it_is_stopped),
         cmocka_unit_test(reports_every_few_seconds),

@@ -272,6 +272,31 @@ static void a_key_from_the_environment_goes_nowhere_else(void **state)
     }
 }
 
+static void a_nul_that_was_heard_is_a_blank_in_the_request(void **state)
+{
+    const struct provider_ops *ops = find(PROVIDER_LLM, "openai");
+    static _Alignas(16) uint8_t memory[262144];
+    struct provider_config config = {
+        .env_key = "k", .language = "en", .prompt = "", .greeting = ""};
+    struct provider_line line = {.text = SLICE("a\0b")};
+    struct provider_turn turn = {
+        .kind = TURN_HEARD, .text = SLICE("c\0d"), .history = &line, .history_count = 1};
+    static struct intents out;
+    char why[512];
+
+    (void)state;
+    assert_int_equal(ops->load(&config, &config.loaded, why, sizeof(why)), 0);
+    intents_init(&out);
+    ops->step(
+        memory,
+        &(struct provider_input){.kind = INPUT_TURN, .epoch = 1, .turn = &turn, .config = &config},
+        0, &out);
+    assert_int_equal(out.count, 1);
+    struct slice body = out.list[0].body;
+    assert_non_null(memmem(body.at, body.len, "a b\\nc d", 8));
+    ops->unload(config.loaded);
+}
+
 /* ---- through an agent's file ---- */
 
 static const char *environment(const char *name)
@@ -387,6 +412,7 @@ int main(void)
         cmocka_unit_test(a_prompt_larger_than_a_request_is_refused),
         cmocka_unit_test(tools_must_be_sound),
         cmocka_unit_test(a_key_from_the_environment_goes_nowhere_else),
+        cmocka_unit_test(a_nul_that_was_heard_is_a_blank_in_the_request),
         cmocka_unit_test(complaints_name_file_line_and_key),
         cmocka_unit_test(keys_come_from_file_or_environment),
         cmocka_unit_test(the_oldest_sound_gives_way),

@@ -52,6 +52,25 @@ static void in_order_passes_at_once(void **state)
     }
 }
 
+/* A packet that passes leaves the window as one that was put and taken. */
+static void the_next_one_passes_without_a_frame(void **state)
+{
+    (void)state;
+    reorder_init(&r, 3, MS(40));
+    assert_true(reorder_pass(&r, 5));
+    assert_false(reorder_pass(&r, 5));
+    assert_false(reorder_pass(&r, 7));
+    assert_true(reorder_pass(&r, 6));
+    assert_int_equal(put(6, 0), -ETIME);
+    assert_int_equal(put(8, 0), 0);
+    assert_false(reorder_pass(&r, 7)); /* 8 waits for it: they leave together */
+    assert_int_equal(put(7, 5), 0);
+    expect_frame(7, 5);
+    expect_frame(8, 5);
+    assert_true(reorder_pass(&r, 9));
+    expect_none(10);
+}
+
 static void swapped_packets_are_put_right(void **state)
 {
     (void)state;
@@ -204,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_order_passes_at_once),
+        cmocka_unit_test(the_next_one_passes_without_a_frame),
         cmocka_unit_test(swapped_packets_are_put_right),
         cmocka_unit_test(a_gap_is_given_up_after_the_wait),
         cmocka_unit_test(the_longest_wait_counts),

@@ -8,11 +8,13 @@
 #include "actors/call/reply.h"
 
 static struct reply reply;
+static uint8_t memory[TURN_TEXT_BYTES_MAX];
 
 static int begin(void **state)
 {
     (void)state;
     memset(&reply, 0, sizeof(reply));
+    assert_null(reply_move(&reply, memory, sizeof(memory)));
     reply_begin(&reply);
     return 0;
 }

@@ -32,6 +32,38 @@ static void parses_a_plain_packet(void **state)
     assert_int_equal(p.payload.at[1], 0x7F);
 }
 
+/* The short way and its twin: the usual header, and every other kind beside it. */
+static void both_ways_of_parsing_agree(void **state)
+{
+    struct rand r = {3};
+    uint8_t bytes[64];
+
+    (void)state;
+    for (int i = 0; i < 1000000; i++) {
+        struct rtp_packet fast, plain;
+        size_t len = rand_below(&r, sizeof(bytes) + 1);
+        for (size_t k = 0; k < len; k += 8) {
+            uint64_t random = rand_u64(&r);
+            memcpy(bytes + k, &random, sizeof(random));
+        }
+        if (i % 4)
+            bytes[0] = i % 4 == 1 ? 0x80 : (uint8_t)(0x80 | (bytes[0] & 0x3F));
+        int err = rtp_parse(slice_of(bytes, len), &fast);
+        assert_int_equal(rtp_parse_plain(slice_of(bytes, len), &plain), err);
+        if (err)
+            continue;
+        assert_int_equal(fast.pt, plain.pt);
+        assert_int_equal(fast.marker, plain.marker);
+        assert_int_equal(fast.seq, plain.seq);
+        assert_int_equal(fast.timestamp, plain.timestamp);
+        assert_int_equal(fast.ssrc, plain.ssrc);
+        assert_int_equal(fast.csrc_count, plain.csrc_count);
+        assert_int_equal(fast.extension.len, plain.extension.len);
+        assert_ptr_equal(fast.payload.at, plain.payload.at);
+        assert_int_equal(fast.payload.len, plain.payload.len);
+    }
+}
+
 static void parses_csrc_extension_and_padding(void **state)
 {
     struct rtp_packet p;
@@ -425,6 +457,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parses_a_plain_packet),
+        cmocka_unit_test(both_ways_of_parsing_agree),
         cmocka_unit_test(parses_csrc_extension_and_padding),
         cmocka_unit_test(refuses_every_truncation),
         cmocka_unit_test(refuses_hostile_headers),

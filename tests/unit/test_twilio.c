@@ -370,6 +370,38 @@ static void hot_message_is_taken(void **state)
     assert_int_equal(ev.chunk, 2);
 }
 
+static void marks_are_read_in_one_pass(void **state)
+{
+    struct carrier c = {.ops = &carrier_twilio, .phase = CARRIER_STARTED, .stream_id = SID};
+    struct twilio_caller caller;
+    struct carrier_event one, any;
+    char text[256], longest[256];
+    struct builder b = builder_of(text, sizeof(text)), l = builder_of(longest, sizeof(longest));
+
+    (void)state;
+    c.stream_id_len = strlen(SID);
+    twilio_caller_init(&caller, SID, "CA1", "AC1", NULL, NULL);
+    twilio_caller_mark(&caller, "7-3", &b);
+    assert_true(twilio_parse_mark(&c, builder_slice(&b), &one));
+    assert_int_equal(one.kind, CARRIER_MARK);
+    assert_string_equal(one.mark, "7-3");
+    twilio_parse_any(&c, builder_slice(&b), NULL, 0, &any);
+    assert_int_equal(any.kind, CARRIER_MARK);
+    assert_int_equal(one.sequence, any.sequence);
+    assert_string_equal(any.mark, one.mark);
+    for (size_t n = 0; n < b.len; n++) /* truncated: never */
+        assert_false(twilio_parse_mark(&c, slice_of(text, n), &one));
+    assert_true(twilio_parse_mark(
+        &c, SLICE("{\"mark\": {\"new\": 3, \"name\": \"a\"}, \"event\": \"mark\"}"), &one));
+    assert_false(
+        twilio_parse_mark(&c, SLICE("{\"event\":\"mark\",\"mark\":{\"name\":\"\"}}"), &one));
+    assert_false(twilio_parse_mark(&c, SLICE("{\"event\":\"mark\",\"mark\":{}}"), &one));
+    assert_false(twilio_parse_mark(
+        &c, SLICE("{\"event\":\"mark\",\"mark\":{\"name\":\"a\",\"name\":\"b\"}}"), &one));
+    builder_printf(&l, "{\"event\":\"mark\",\"mark\":{\"name\":\"%0*d\"}}", CARRIER_MARK_BYTES, 1);
+    assert_false(twilio_parse_mark(&c, builder_slice(&l), &one));
+}
+
 /* ---- both ends speak to each other ---- */
 
 static const char *text_of(struct builder *b)
@@ -468,6 +500,7 @@ static void server_to_caller(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(marks_are_read_in_one_pass),
         cmocka_unit_test(detection),
         cmocka_unit_test(one_call),
         cmocka_unit_test(bad_messages),
