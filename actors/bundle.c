@@ -147,6 +147,7 @@ static int64_t seconds_or_never(int64_t seconds)
 static struct turn_rules rules_of(const struct agent *agent)
 {
     return (struct turn_rules){
+        .expected_ns = MS(agent->patience.expected_ms),
         .complete_ns = MS(agent->patience.complete_ms),
         .open_ns = MS(agent->patience.open_ms < agent->patience.max_ms ? agent->patience.open_ms
                                                                        : agent->patience.max_ms),

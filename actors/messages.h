@@ -12,6 +12,7 @@
 #define ACTOR_MESSAGES(MESSAGE)                                                                    \
     /* ---- admission ---- */                                                                      \
     MESSAGE(AGENT_OFFER, agent_offer_msg) /* control -> switchboard: a new version of an agent */  \
+    MESSAGE(TLS_OFFER, tls_offer_msg)     /* control -> switchboard: show this certificate now */  \
     MESSAGE(AGENT_RELEASED, agent_offer_msg) /* switchboard -> control: no call here uses it */    \
     MESSAGE(ADMIT, admit_msg)       /* door, leg -> switchboard: may this one in? frame: token */  \
     MESSAGE(ADMITTED, admitted_msg) /* switchboard -> asker */                                     \
@@ -36,6 +37,7 @@
     MESSAGE(LEG_SPEECH, leg_speech_msg)   /* leg -> call: VAD has changed its mind */              \
     MESSAGE(LEG_KEY, leg_key_msg)         /* leg -> call: a digit was pressed */                   \
     MESSAGE(LEG_AUDIBLE, leg_audible_msg) /* leg -> call: the first voiced sample has left */      \
+    MESSAGE(LEG_MARKED, leg_marked_msg)   /* leg -> call: the carrier says that some was heard */  \
     MESSAGE(LEG_PLAYED, leg_played_msg)   /* leg -> call: the reply was heard whole */             \
     MESSAGE(LEG_HEARD, leg_heard_msg)     /* leg -> call: how far the caller came at a flush */    \
     MESSAGE(LEG_HOLD, leg_play_msg)       /* call -> leg */                                        \
@@ -50,7 +52,7 @@
     MESSAGE(AUDIO_OUT, audio_msg)     /* leg -> recorder; frame: PCM of the agent */               \
     MESSAGE(AUDIO_CUT, audio_msg)     /* leg -> recorder: from here on it was never heard */       \
     /* ---- conversation ---- */                                                                   \
-    MESSAGE(STT_LISTEN, epoch_msg)     /* call -> stt: an utterance begins */                      \
+    MESSAGE(STT_LISTEN, expect_msg)    /* call -> stt: an utterance begins */                      \
     MESSAGE(STT_FINISH, epoch_msg)     /* call -> stt: it is over */                               \
     MESSAGE(STT_FORGET, epoch_msg)     /* call -> stt: it was none */                              \
     MESSAGE(STT_WORDS, stt_words_msg)  /* stt -> call; frame: text so far */                       \
@@ -60,6 +62,7 @@
     MESSAGE(LLM_CANCEL, epoch_msg)     /* call -> llm: it is not wanted any more */                \
     MESSAGE(LLM_CUT, llm_cut_msg)      /* call -> llm: this much of it was heard */                \
     MESSAGE(LLM_UNDERSTOOD, epoch_msg) /* llm -> call; frame: JSON */                              \
+    MESSAGE(LLM_EXPECTS, expect_msg)   /* llm -> call: what the reply asks for */                  \
     MESSAGE(LLM_TEXT, epoch_msg)       /* llm -> call; frame: next piece of the reply */           \
     MESSAGE(LLM_TOOL, llm_tool_msg)    /* llm -> call; frame: JSON */                              \
     MESSAGE(LLM_DONE, llm_done_msg)    /* llm -> call: the reply is complete */                    \
@@ -106,6 +109,7 @@ struct engine_start_msg { /* stt, llm, tts */
 
 struct door_start_msg {
     uint32_t stream; /* io_id, given with actor_io_give() */
+    uint32_t tls;    /* which of the world's certificates; 0: plain */
     struct address peer;
 };
 
@@ -151,6 +155,10 @@ struct tool_start_msg {
 
 struct agent_offer_msg {
     uint32_t agent; /* index of the version in the world's table */
+};
+
+struct tls_offer_msg {
+    uint32_t tls; /* index of the version in the world's table */
 };
 
 struct admit_msg {
@@ -216,7 +224,7 @@ struct tree_msg {
 };
 
 struct leg_socket_msg {
-    uint32_t stream; /* io_id, given with actor_io_give() */
+    uint32_t stream; /* io_id, given with stream_give() */
 };
 
 struct leg_peers_msg {
@@ -253,6 +261,11 @@ struct leg_audible_msg {
     uint32_t epoch;
     int64_t at_ns; /* when the caller hears the sample, latency of the carrier apart */
     int64_t sample;
+};
+
+struct leg_marked_msg {
+    uint32_t epoch;
+    int64_t at_ns;
 };
 
 struct leg_played_msg {
@@ -303,10 +316,16 @@ struct epoch_msg {
     uint32_t epoch;
 };
 
+struct expect_msg {
+    uint32_t epoch;
+    char answer[ANSWER_NAME_BYTES]; /* name of the answer that is expected; "": any */
+};
+
 struct stt_words_msg {
     uint32_t epoch;
     uint32_t words;
-    bool complete;
+    bool complete;      /* a whole sentence */
+    bool expected;      /* that answers what was asked */
     uint8_t confidence; /* percent */
 };
 

@@ -98,6 +98,18 @@ bool call_id_shard(const struct world *world, struct slice id, uint32_t *shard)
     return strcmp(text, again) == 0 && *shard < world->shards;
 }
 
+uint32_t call_id_generation(struct slice id)
+{
+    char text[CALL_ID_BYTES], again[CALL_ID_BYTES];
+    unsigned generation, process, shard, number;
+
+    if (slice_cstr(id, text, sizeof(text)) ||
+        sscanf(text, "%8x-%4x-%2x-%6x", &generation, &process, &shard, &number) != 4)
+        return 0;
+    snprintf(again, sizeof(again), "%08x-%04x-%02x-%06x", generation, process, shard, number);
+    return strcmp(text, again) == 0 ? generation : 0;
+}
+
 void media_base(const struct world *world, char *out, size_t out_bytes)
 {
     const char *public = world->config->public_url;

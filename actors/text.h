@@ -49,5 +49,7 @@ void media_base(const struct world *world, char *out, size_t out_bytes);
 void call_id_make(const struct world *world, uint32_t shard, uint32_t number, char *out);
 /* False unless it is the id of a call that this process may have, exactly as it was made. */
 bool call_id_shard(const struct world *world, struct slice id, uint32_t *shard);
+/* The generation in a call's id; 0 if it is none. */
+uint32_t call_id_generation(struct slice id);
 
 #endif

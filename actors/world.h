@@ -19,6 +19,8 @@
 
 #define AGENT_VERSIONS_MAX 4096 /* since boot, freed ones are used again; beyond: no reload */
 
+#define TLS_VERSIONS_MAX 64 /* of the media port's certificate since boot; beyond: no reload */
+
 /* Numbers of the lane programs, the same in every worker. */
 enum lane_program_id { PROGRAM_PROVIDER, PROGRAM_STORE, PROGRAM_RESOLVE, PROGRAM_COUNT };
 
@@ -48,7 +50,9 @@ struct world {
     uint16_t process;    /* and its number, for data directories on different machines */
     uint32_t shards;
     const struct lane_program *programs[PROGRAM_COUNT];
-    struct tls_context *tls_client; /* for providers' sockets; NULL: no wss */
+    struct tls_context *media_tls[TLS_VERSIONS_MAX]; /* index 0: none, plain */
+    uint32_t media_tls_first;                        /* boot's; later ones are offered */
+    struct tls_context *tls_client;                  /* for providers' sockets; NULL: no wss */
     /* Makes a shard's way to HTTP servers; NULL: there is none. */
     int (*http_new)(const struct http_setup *setup, struct http **out);
 };

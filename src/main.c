@@ -33,7 +33,8 @@ static const char help[] =
     "Started alone it serves the clinic agent on ws://127.0.0.1:7860/media/clinic, its API on\n"
     "http://127.0.0.1:8000, and keeps its records under ./sidetone-data. SIGTERM lets running "
     "calls\n"
-    "end; SIGHUP reads the agents again. Exit codes: 0 ended in order, 1 cannot start, 2 bad "
+    "end; SIGHUP reads agents and configuration again. Exit codes: 0 ended in order, 1 cannot "
+    "start, 2 bad "
     "usage.\n";
 
 struct options {
@@ -166,8 +167,12 @@ int main(int argc, char **argv)
         snprintf(clinic, sizeof(clinic), "%s/agents/clinic.yaml", share);
         o.agents[o.agent_count++] = clinic;
     }
-    struct server_setup setup = {
-        .config = config, .agents = o.agents, .agent_count = o.agent_count, .share_dir = share};
+    struct server_setup setup = {.config = config,
+                                 .agents = o.agents,
+                                 .agent_count = o.agent_count,
+                                 .share_dir = share,
+                                 .config_path = o.config,
+                                 .env = from_environment};
     err = o.check ? server_check(&setup, why, sizeof(why)) : server_run(&setup, why, sizeof(why));
     if (err)
         fprintf(stderr, "sidetone: %s\n", why);

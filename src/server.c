@@ -56,6 +56,7 @@ struct server {
     struct lane_worker *workers[LANE_COUNT * LANE_WORKERS_MAX];
     struct host_thread worker_threads[LANE_COUNT * LANE_WORKERS_MAX];
     uint32_t worker_count;
+    int go[2];      /* a pipe: a byte for each thread, once all are there; its end: it is off */
     int silence[2]; /* a pipe: its end is when nobody sends any more */
     char data_dir[512];
     char name[64]; /* of this process's journal and tail */
@@ -267,6 +268,25 @@ static int make_shard(struct server *s, uint32_t index, struct shard **out)
     return shard_new(&setup, out);
 }
 
+/* Threads wait here until all could be started: one alone would wait for the others for ever. */
+static bool may_go(const struct server *s)
+{
+    ssize_t n;
+    char byte;
+
+    do
+        n = read(s->go[0], &byte, 1);
+    while (n < 0 && errno == EINTR);
+    return n == 1;
+}
+
+static int tell_all(const struct server *s, uint32_t threads)
+{
+    static const char bytes[SHARDS_MAX + SPEECH_WORKERS + STORE_WORKERS];
+
+    return write(s->go[1], bytes, threads) == (ssize_t)threads ? 0 : -EIO;
+}
+
 /* Until the main thread has closed its end: then lanes have been joined and shards have ended. */
 static void wait_for_silence(const struct server *s)
 {
@@ -283,6 +303,8 @@ static void *shard_main(void *context)
     struct shard *shard;
     char name[16];
 
+    if (!may_go(s))
+        return NULL;
     snprintf(name, sizeof(name), "shard %u", t->index);
     pthread_setname_np(pthread_self(), name); /* so that /proc and tools tell what each one costs */
     take_priority(s->setup->config, t->index);
@@ -312,6 +334,8 @@ static void *worker_main(void *context)
     struct host_thread *t = context;
     struct sched_param param = {0};
 
+    if (!may_go(t->server))
+        return NULL;
     pthread_setname_np(pthread_self(), "lane");
     if (sched_setscheduler(0, SCHED_BATCH, &param))
         log_debug("server", NULL, "a lane stays in the default class");
@@ -376,6 +400,7 @@ static void name_providers(void)
 
 static int load_network(struct server *s, char *why, size_t why_bytes)
 {
+    const struct config *config = s->setup->config;
     int err = http_curl_load();
 
     if (err)
@@ -384,7 +409,12 @@ static int load_network(struct server *s, char *why, size_t why_bytes)
     /* A name server that is silent is given up after four seconds instead of ten, unless the
      * environment says otherwise. */
     setenv("RES_OPTIONS", "timeout:2 attempts:2", 0);
-    return tls_client_context_new(s->setup->config->ca_file, &s->world.tls_client, why, why_bytes);
+    err = tls_client_context_new(config->ca_file, &s->world.tls_client, why, why_bytes);
+    if (err || !config->media_certificate[0])
+        return err;
+    s->world.media_tls_first = 1;
+    return tls_server_context_new(config->media_certificate, config->media_key,
+                                  &s->world.media_tls[1], why, why_bytes);
 }
 
 /* ---- the whole ---- */
@@ -437,38 +467,51 @@ static int try_port(const struct address *local, const char *key, char *why, siz
 
 static int start_all(struct server *s, char *why, size_t why_bytes)
 {
-    int err = pipe2(s->silence, O_CLOEXEC) ? -errno : 0;
+    int err = pipe2(s->silence, O_CLOEXEC) || pipe2(s->go, O_CLOEXEC) ? -errno : 0;
 
     for (uint32_t i = 0; i < s->worker_count && !err; i++)
         err = start_thread(s, &s->worker_threads[i], i, worker_main);
     for (uint32_t i = 0; i < s->world.shards && !err; i++)
         err = start_thread(s, &s->shards[i], i, shard_main);
+    if (!err)
+        err = tell_all(s, s->worker_count + s->world.shards);
     return err ? complain(err, why, why_bytes, "cannot start", "a thread") : 0;
 }
 
 /* The control thread is this one: its port is tried before the others start. */
 static int make_control(struct server *s, char *why, size_t why_bytes)
 {
-    struct control_host_setup setup = {
-        .world = &s->world, .agents = s->agents, .mesh = s->mesh, .lanes = &s->lanes};
+    struct control_host_setup setup = {.world = &s->world,
+                                       .agents = s->agents,
+                                       .mesh = s->mesh,
+                                       .lanes = &s->lanes,
+                                       .config_path = s->setup->config_path,
+                                       .env = s->setup->env};
 
     return control_host_new(&setup, &s->control, why, why_bytes);
 }
 
+static void close_end(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
 static void join_all(struct server *s)
 {
+    close_end(&s->go[1]); /* whoever has not been told to go goes home */
     for (uint32_t i = 0; i < s->worker_count; i++) {
         lane_worker_finish(s->workers[i]);
         if (s->worker_threads[i].started)
             pthread_join(s->worker_threads[i].thread, NULL);
     }
-    if (s->silence[1] >= 0)
-        close(s->silence[1]);
+    close_end(&s->silence[1]);
     for (uint32_t i = 0; i < s->world.shards; i++)
         if (s->shards[i].started)
             pthread_join(s->shards[i].thread, NULL);
-    if (s->silence[0] >= 0)
-        close(s->silence[0]);
+    close_end(&s->silence[0]);
+    close_end(&s->go[0]);
 }
 
 static struct server *server_new(void)
@@ -477,7 +520,7 @@ static struct server *server_new(void)
 
     if (!s)
         abort();
-    s->silence[0] = s->silence[1] = -1;
+    s->silence[0] = s->silence[1] = s->go[0] = s->go[1] = -1;
     return s;
 }
 
@@ -495,6 +538,8 @@ static void server_free(struct server **s_at)
     vad_weights_close(&s->world.weights_8k);
     vad_weights_close(&s->world.weights_16k);
     tls_context_free(&s->world.tls_client);
+    for (size_t i = 0; i < TLS_VERSIONS_MAX; i++)
+        tls_context_free(&s->world.media_tls[i]);
     free(s);
     *s_at = NULL;
 }
@@ -505,8 +550,10 @@ static void say_ready(const struct server *s)
     struct address local = control_host_local(s->control);
 
     log_info("server", NULL,
-             "ready: media on ws://%s/media/AGENT, API on http://%s, %u shards, %zu agents",
-             address_text(&s->world.media_address, media), address_text(&local, api),
+             "ready: media on %s://%s/media/AGENT, API on %s://%s, %u shards, %zu agents",
+             s->setup->config->media_key[0] ? "wss" : "ws",
+             address_text(&s->world.media_address, media),
+             s->setup->config->api_key[0] ? "https" : "http", address_text(&local, api),
              s->world.shards, agent_set_count(s->agents));
 }
 
@@ -526,15 +573,15 @@ int server_run(const struct server_setup *setup, char *why, size_t why_bytes)
 
     if (!err)
         err = try_port(&s->world.media_address, "media.bind", why, why_bytes);
-    if (!err)
-        err = log_start((enum log_level)setup->config->log_level);
+    if (!err && (err = log_start((enum log_level)setup->config->log_level)))
+        complain(err, why, why_bytes, "cannot start", "the log's thread");
     if (!err)
         err = open_records(s, why, why_bytes);
     if (!err)
         err = token_key_load(s->data_dir, &s->token_key, why, why_bytes);
     if (!err) {
         s->world.token_key = &s->token_key;
-        store_program_setup(setup->config->store, s->data_dir, &s->token_key);
+        store_program_setup(setup->config->store, s->data_dir, &s->token_key, &clock_machine);
         make_mesh(s);
         err = make_control(s, why, why_bytes);
     }

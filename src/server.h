@@ -11,6 +11,8 @@ struct server_setup {
     const char *const *agents; /* files given on the command line, before those of the config */
     size_t agent_count;
     const char *share_dir;
+    const char *config_path; /* the file of `config`, for SIGHUP; NULL: there is none */
+    const char *(*env)(const char *name);
 };
 
 /* Runs until SIGTERM or SIGINT and the calls that were left have ended. 0, or -errno with one

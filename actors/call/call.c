@@ -10,12 +10,6 @@
 #include "actors/text.h"
 #include "base/metrics.h"
 
-#define TURN_TAG  1u
-#define KEYS_TAG  2u
-#define LIMIT_TAG 3u
-#define LATE_TAG  4u
-#define LAST_TAG  5u
-
 #define KEYS_WAIT_NS MS(500)     /* after a digit, for the next one */
 #define LATE_NS      SECONDS(10) /* without any progress of a reply it has failed */
 #define FAILURES_MAX 3           /* of providers in a row, before the call is given up */
@@ -113,10 +107,11 @@ static void add_to_reply(struct call *c, struct slice text)
     reply_add(&c->reply, text);
 }
 
-/* Something of the call's own: the greeting, a reminder, an apology. */
+/* Something of the call's own: the greeting, a reminder. What was asked before it still is. */
 static void say(struct call *c, const char *text)
 {
     begin_reply(c, c->turn.reply_epoch);
+    memcpy(c->asks_for, c->expects, sizeof(c->asks_for));
     add_to_reply(c, slice_str(text));
     reply_end(&c->reply);
     speak_clauses(c);
@@ -129,6 +124,7 @@ static void ask(struct call *c, enum turn_kind kind, struct slice text)
 
     begin_reply(c, c->turn.reply_epoch);
     c->asked = true;
+    c->asks_for[0] = '\0';
     c->understood.len = 0;
     c->cdr.turn++;
     if (kind != TURN_SILENCE)
@@ -188,7 +184,9 @@ static void do_listen(struct call *c, uint32_t actions)
     }
     c->final_owed = 0;
     c->utterance = c->turn.epoch;
-    send_epoch(c, c->stt, STT_LISTEN, c->utterance);
+    struct expect_msg body = {.epoch = c->utterance};
+    memcpy(body.answer, c->expects, sizeof(body.answer));
+    actor_send_body(&c->actor, c->stt, STT_LISTEN, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
 }
 
 /* A reply of which nothing was heard gives way. To speech: then what the caller said before is the
@@ -234,6 +232,7 @@ static void do_commit(struct call *c)
 {
     c->committed = true;
     c->failures = 0;
+    memcpy(c->expects, c->asks_for, sizeof(c->expects));
     send_epoch(c, c->llm, LLM_COMMIT, c->reply_of);
     write_heard(c);
     if (c->heard.len)
@@ -392,6 +391,12 @@ static void on_audible(struct call *c, const struct leg_audible_msg *m)
     turn_event(c, (struct turn_event){.kind = ON_AUDIBLE, .epoch = m->epoch});
 }
 
+static void on_marked(struct call *c, const struct leg_marked_msg *m)
+{
+    if (m->epoch == c->reply_of && !c->said)
+        cdr_stamp(&c->cdr, &c->cdr.ledger.mark_back_ns, m->at_ns);
+}
+
 static void on_leg_heard(struct call *c, const struct leg_heard_msg *m)
 {
     size_t bytes =
@@ -453,7 +458,8 @@ static void on_words(struct call *c, const struct msg *m)
     turn_event(c, (struct turn_event){.kind = ON_WORDS,
                                       .epoch = body->epoch,
                                       .words = body->words,
-                                      .complete = body->complete});
+                                      .complete = body->complete,
+                                      .expected = body->expected});
 }
 
 /* Whether the language model may still add to what is being said. */
@@ -470,6 +476,16 @@ static void on_llm_text(struct call *c, const struct msg *m)
     cdr_stamp(&c->cdr, &c->cdr.ledger.first_token_ns, now_of(c));
     add_to_reply(c, text_of(&c->actor, m));
     speak_clauses(c);
+}
+
+/* It holds from the moment the reply is heard; at once, if that is being heard already. */
+static void on_expects(struct call *c, const struct expect_msg *m)
+{
+    if (!is_wanted(c, m->epoch))
+        return;
+    memcpy(c->asks_for, m->answer, sizeof(c->asks_for));
+    if (c->committed)
+        memcpy(c->expects, m->answer, sizeof(c->expects));
 }
 
 static bool contains(struct slice text, const char *phrase)
@@ -555,6 +571,7 @@ static void apologise(struct call *c)
 {
     send_epoch(c, c->llm, LLM_CANCEL, c->reply_of);
     c->tools_pending = 0;
+    memcpy(c->asks_for, c->expects, sizeof(c->asks_for));
     if (c->turn.state == TURN_THINKING) {
         if (c->reply.len)
             add_to_reply(c, SLICE(" "));
@@ -640,6 +657,9 @@ static void on_talk(struct call *c, const struct msg *m)
     case LEG_AUDIBLE:
         on_audible(c, msg_body(m, leg_audible_msg));
         break;
+    case LEG_MARKED:
+        on_marked(c, msg_body(m, leg_marked_msg));
+        break;
     case LEG_PLAYED:
         turn_event(
             c, (struct turn_event){.kind = ON_PLAYED, .epoch = msg_body(m, leg_played_msg)->epoch});
@@ -655,6 +675,9 @@ static void on_talk(struct call *c, const struct msg *m)
         break;
     case LLM_UNDERSTOOD:
         on_understood(c, m);
+        break;
+    case LLM_EXPECTS:
+        on_expects(c, msg_body(m, expect_msg));
         break;
     case LLM_TEXT:
         on_llm_text(c, m);

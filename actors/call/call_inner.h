@@ -12,7 +12,14 @@
 
 #define UNDERSTOOD_BYTES 512
 #define STORE_NS         SECONDS(60) /* a store slower than this leaves the log to the next start */
-#define STORE_TAG        6u          /* the others are call.c's */
+
+/* Its timers. */
+#define TURN_TAG  1u
+#define KEYS_TAG  2u
+#define LIMIT_TAG 3u
+#define LATE_TAG  4u
+#define LAST_TAG  5u
+#define STORE_TAG 6u
 
 enum phase { CONNECTING, TALKING, ENDING, STORING };
 
@@ -39,6 +46,8 @@ struct call {
     uint32_t taken_back; /* utterance that went on before its final came: it still counts */
     uint32_t failed;     /* utterance that failed already: one failure each */
     bool interrupting;   /* the present utterance cut the agent off */
+    char expects[ANSWER_NAME_BYTES];  /* the answer that was asked for; "": any */
+    char asks_for[ANSWER_NAME_BYTES]; /* the same of `reply`, which may never be heard */
     uint32_t failures;
     char line[72];          /* what the leg failed of: the call's own reason */
     uint32_t tools_pending; /* called by this reply and not done */

@@ -16,7 +16,8 @@ static void add(const struct cdr *cdr, enum journal_type type, const struct buil
     if (!cdr->open)
         return;
     if (b->bad || journal_add(journal_of(cdr), cdr->journal, type, builder_slice(b)))
-        log_warn("call", cdr->about, "a record of this call found no room in the journal");
+        log_warn("call", cdr->about,
+                 "a record of this call found no room in the journal: its log is incomplete");
     else
         metrics_add(METRIC_JOURNAL_RECORDS, 1);
 }

@@ -370,9 +370,16 @@ void leg_slot(struct leg *leg)
 
 void leg_mark_back(struct leg *leg, uint32_t mark)
 {
+    struct leg_marked_msg body = {.epoch = leg->epoch, .at_ns = now_of(leg)};
+
     /* A mark of before a clear says nothing: the playout knows and refuses it. */
-    if (playout_mark_back(&leg->playout, mark, now_of(leg)) == 0)
-        tell_progress(leg, now_of(leg));
+    if (playout_mark_back(&leg->playout, mark, now_of(leg)))
+        return;
+    if (leg->marked_epoch != leg->epoch) {
+        leg->marked_epoch = leg->epoch;
+        tell_call(leg, LEG_MARKED, &body, sizeof(body));
+    }
+    tell_progress(leg, now_of(leg));
 }
 
 /* ---- barge-in ---- */

@@ -62,6 +62,7 @@ struct leg {
     struct address local;   /* set by an actor with a socket of its own: LEG_UP tells it */
     uint32_t epoch;         /* of the reply in the playout */
     uint32_t audible_epoch; /* LEG_AUDIBLE was sent for it */
+    uint32_t marked_epoch;  /* and LEG_MARKED for this one */
     uint64_t late_packets;  /* left more than 5 ms after they were due */
     struct resample listen; /* to the rate the recogniser wants */
 };

@@ -319,17 +319,19 @@ static void listen_on(struct leg_rtp *l)
 }
 
 /* A peer that suppresses silence just stops sending. Whoever waits for the end of the caller's
- * sentence must hear silence then, not nothing. */
+ * sentence must hear silence then, not nothing. It is made of time that has gone by: made ahead, it
+ * would push back all that the caller says later. */
 static void keep_hearing(struct leg_rtp *l)
 {
     static const int16_t silence[20 * SAMPLES_PER_MS];
     int64_t before = l->leg.heard_samples;
-    int64_t due = (now_of(l) - l->leg.start_ns) * RATE_HZ / NS_PER_S;
+    int64_t begin_ns = now_of(l) - MS(20);
+    int64_t due = (begin_ns - l->leg.start_ns) * RATE_HZ / NS_PER_S;
 
     if (!l->stamp_known || l->window.count || before > due ||
         now_of(l) - l->last_heard_ns < QUIET_NS)
         return;
-    leg_hear(&l->leg, silence, NULL, ARRAY_LEN(silence), now_of(l));
+    leg_hear(&l->leg, silence, NULL, ARRAY_LEN(silence), begin_ns);
     l->made_up += l->leg.heard_samples - before;
 }
 

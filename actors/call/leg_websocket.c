@@ -16,6 +16,7 @@
 #include "base/metrics.h"
 #include "carrier/carrier.h"
 #include "media/g711.h"
+#include "net/stream.h"
 #include "net/websocket.h"
 
 #define UNKNOWN_TAG   1u
@@ -37,7 +38,7 @@ static const char *const state_names[] = {
 struct leg_websocket {
     struct actor actor;
     enum state state;
-    io_id stream;
+    struct stream stream;
     uint32_t agent;   /* 0: not known yet */
     bool token_given; /* at the door, and it was good */
     bool closed;      /* our close frame is out: nothing may follow it */
@@ -68,13 +69,8 @@ static void leg_enter(struct leg_websocket *l, enum state next)
 /* Takes a frame to the socket; a peer that does not read is closed. */
 static void send_ref(struct leg_websocket *l, frame_ref take)
 {
-    struct io *io = shard_io(l->actor.shard);
+    int err = stream_send_frame(&l->stream, &l->actor, take);
 
-    if (l->stream == IO_NONE) {
-        frame_put(shard_pool(l->actor.shard), &take);
-        return;
-    }
-    int err = io->ops->stream_send(io, l->stream, take);
     if (err == -ENOBUFS)
         actor_stop_self(&l->actor, REASON(ENOBUFS, "the peer does not read its socket"));
 }
@@ -423,6 +419,23 @@ static void on_bytes(struct leg_websocket *l, struct slice in)
         actor_memory_back(&l->actor, &l->ws.buffer);
 }
 
+/* All that has come and can be read. */
+static void read_stream(struct leg_websocket *l, int rc)
+{
+    struct slice room = shard_large_scratch(l->actor.shard), plain;
+
+    while (rc == 0 && l->actor.life == ACTOR_RUNNING &&
+           (rc = stream_next(&l->stream, &l->actor, (void *)(uintptr_t)room.at, TLS_RECORD_BYTES,
+                             &plain)) > 0) {
+        on_bytes(l, plain);
+        rc = 0;
+    }
+    if (rc < 0)
+        actor_stop_self(&l->actor, rc == -ECONNRESET
+                                       ? REASON(0, "the caller's socket was closed")
+                                       : REASON(EPROTO, "the caller's TLS is broken"));
+}
+
 static void ping(struct leg_websocket *l)
 {
     if (++l->pings > PINGS_LOST) {
@@ -451,9 +464,10 @@ static void start(struct leg_websocket *l, const struct msg *m)
 /* The door hands the socket over, and what it had read beyond the request. */
 static void take_socket(struct leg_websocket *l, const struct msg *m)
 {
-    l->stream = msg_body(m, leg_socket_msg)->stream;
+    stream_take(&l->stream, msg_body(m, leg_socket_msg)->stream);
     if (m->frame != FRAME_NONE)
         on_bytes(l, text_of(&l->actor, m));
+    read_stream(l, 0);
 }
 
 static void go_live(struct leg_websocket *l, const struct msg *m)
@@ -492,7 +506,7 @@ static void stop(struct leg_websocket *l)
     actor_memory_back(&l->actor, &l->ws.buffer);
     l->state = CLOSING;
     actor_timer_cancel(&l->actor, &l->deadline);
-    actor_io_close(&l->actor, &l->stream, true);
+    stream_close(&l->stream, &l->actor, true);
     actor_end(&l->actor);
 }
 
@@ -529,10 +543,10 @@ static void leg_websocket_handle(struct actor *a, const struct msg *m)
         break;
     case MSG_DATA:
         if (a->life == ACTOR_RUNNING)
-            on_bytes(l, shard_received(a->shard));
+            read_stream(l, stream_feed(&l->stream, a, shard_received(a->shard)));
         break;
     case MSG_CLOSED:
-        l->stream = IO_NONE;
+        stream_gone(&l->stream);
         if (!l->closed)
             metrics_add(METRIC_WS_CLOSE_1006, 1);
         l->closed = true;
@@ -556,6 +570,8 @@ static const char *leg_websocket_state(const struct actor *a)
 {
     return state_names[container_of(a, struct leg_websocket, actor)->state];
 }
+
+_Static_assert(sizeof(struct leg_websocket) <= PEER_UNKNOWN_BYTES_MAX / 2, "a door is beside it");
 
 const struct actor_type leg_websocket_type = {.name = "leg_websocket",
                                               .size_bytes = sizeof(struct leg_websocket),

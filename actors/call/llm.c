@@ -57,6 +57,16 @@ static void on_text(struct llm *llm, const struct provider_intent *event)
     tell(llm, LLM_TEXT, event->epoch, text);
 }
 
+static void on_expects(struct llm *llm, const struct provider_intent *event)
+{
+    struct expect_msg body = {.epoch = event->epoch};
+
+    if (slice_cstr(event->text, body.answer, sizeof(body.answer)))
+        body.answer[0] = '\0';
+    actor_send_body(&llm->actor, llm->call, LLM_EXPECTS, IF_FULL_STOP, FRAME_NONE, &body,
+                    sizeof(body));
+}
+
 static void on_failed(struct llm *llm, const struct provider_intent *event)
 {
     struct provider_failed_msg failed = {.role = ROLE_LLM,
@@ -77,6 +87,8 @@ static void on_event(struct actor *a, const struct provider_intent *event)
         on_text(llm, event);
     } else if (event->event == EVENT_UNDERSTOOD) {
         tell(llm, LLM_UNDERSTOOD, event->epoch, event->text);
+    } else if (event->event == EVENT_EXPECTS) {
+        on_expects(llm, event);
     } else if (event->event == EVENT_TOOL) {
         struct llm_tool_msg body = {.epoch = event->epoch, .tool_id = event->tool_id};
         actor_send_body(a, llm->call, LLM_TOOL, IF_FULL_STOP, text_frame(a, event->text), &body,

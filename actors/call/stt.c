@@ -36,6 +36,7 @@ static void on_event(struct actor *a, const struct provider_intent *event)
     struct stt_words_msg words = {.epoch = event->epoch,
                                   .words = count_words(text),
                                   .complete = (event->flag & EVENT_COMPLETE) != 0,
+                                  .expected = (event->flag & EVENT_EXPECTED) != 0,
                                   .confidence = event->confidence};
 
     if (event->event == EVENT_PARTIAL || event->event == EVENT_FINAL) {
@@ -69,11 +70,12 @@ static void set_listening(struct stt *stt, bool on)
                     sizeof(body));
 }
 
-static void begin_listening(struct stt *stt, uint32_t epoch)
+static void begin_listening(struct stt *stt, const struct expect_msg *m)
 {
-    struct provider_input input = {.kind = INPUT_SPEECH, .epoch = epoch, .flag = 1};
+    struct provider_input input = {
+        .kind = INPUT_SPEECH, .epoch = m->epoch, .flag = 1, .data = slice_str(m->answer)};
 
-    stt->epoch = epoch;
+    stt->epoch = m->epoch;
     engine_input(&stt->engine, &input);
     set_listening(stt, true);
 }
@@ -113,7 +115,7 @@ static void stt_handle(struct actor *a, const struct msg *m)
             feed(stt, m->frame);
         break;
     case STT_LISTEN:
-        begin_listening(stt, msg_body(m, epoch_msg)->epoch);
+        begin_listening(stt, msg_body(m, expect_msg));
         break;
     case STT_FINISH:
         set_listening(stt, false);

@@ -10,6 +10,8 @@
 #include "media/resample.h"
 
 #define CLAUSES_MAX  66   /* all of a reply, its end, an excuse; beyond it the call ends */
+#define HELD_HIGH    256  /* held frames at which the provider's connection is not read, and */
+#define HELD_LOW     128  /* those at which it is again */
 #define HELD_MAX     512  /* frames made and not yet taken by the leg; beyond it the call ends */
 #define PART_SAMPLES 320  /* resampled at a time */
 #define ROOM_MIN_MS  1000 /* of playout room before the next clause is asked for */
@@ -46,6 +48,7 @@ struct tts {
     frame_ref held_first; /* chain: full ones that wait for the leg's room, tagged by piece */
     frame_ref held_last;
     uint32_t held_count;
+    bool paused; /* the engine's connection */
 };
 
 static struct clause *clause_at(struct tts *tts, uint32_t i)
@@ -132,6 +135,16 @@ static void release(struct tts *tts)
         finish_first(tts);
 }
 
+/* A provider that makes sound faster than it is heard waits at its end of the connection. */
+static void flow(struct tts *tts)
+{
+    bool pause = tts->paused ? tts->held_count > HELD_LOW : tts->held_count >= HELD_HIGH;
+
+    if (pause != tts->paused)
+        engine_pause(&tts->engine, pause);
+    tts->paused = pause;
+}
+
 static void send_filling(struct tts *tts, const struct clause *c)
 {
     struct frame *f;
@@ -150,6 +163,7 @@ static void send_filling(struct tts *tts, const struct clause *c)
     add_held(tts, tts->filling);
     tts->filling = FRAME_NONE;
     release(tts);
+    flow(tts);
 }
 
 static void fill(struct tts *tts, const struct clause *c, const int16_t *pcm, size_t samples)
@@ -318,6 +332,7 @@ static void cancel(struct tts *tts, uint32_t epoch)
         frame_ref ref = take_held(tts);
         actor_frame_let_go(&tts->actor, &ref);
     }
+    flow(tts);
     if (any)
         engine_cancel(&tts->engine, epoch);
     resample_reset(&tts->resample);
@@ -366,6 +381,7 @@ static void tts_handle(struct actor *a, const struct msg *m)
     case PLAY_ROOM:
         tts->room_ms = msg_body(m, play_room_msg)->room_ms;
         release(tts);
+        flow(tts);
         advance(tts);
         break;
     default:

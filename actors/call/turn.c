@@ -69,7 +69,7 @@ static uint32_t hear_caller(struct turn *t, bool new_utterance)
         return 0;
     t->epoch++;
     t->words = 0;
-    t->complete = false;
+    t->complete = t->expected = false;
     t->finishing = false;
     t->keys = false;
     return ACT_LISTEN;
@@ -89,10 +89,12 @@ static uint32_t await_caller(struct turn *t, int64_t now_ns)
     return 0;
 }
 
-/* A complete sentence needs less silence than an open one. */
+/* A complete sentence needs less silence than an open one, and the answer asked for needs least. */
 static void endpoint_deadline(struct turn *t)
 {
-    int64_t hold_ns = t->complete ? t->rules.complete_ns : t->rules.open_ns;
+    int64_t hold_ns = t->expected   ? earlier(t->rules.expected_ns, t->rules.complete_ns)
+                      : t->complete ? t->rules.complete_ns
+                                    : t->rules.open_ns;
 
     t->deadline_ns = earlier(t->voiced_ns + hold_ns, after(t->speech_ns, t->rules.max_ns));
 }
@@ -223,7 +225,7 @@ static uint32_t on_speaking(struct turn *t, const struct turn_event *e, int64_t 
     turn_enter(t, TURN_PAUSED);
     t->epoch++; /* the caller's utterance, should it prove to be one */
     t->words = 0;
-    t->complete = false;
+    t->complete = t->expected = false;
     t->finishing = false;
     t->played = false;
     t->deadline_ns = t->speech_ns + t->rules.evidence_ns;
@@ -323,6 +325,7 @@ static bool note(struct turn *t, const struct turn_event *e)
             return false;
         t->words = e->words;
         t->complete = e->complete;
+        t->expected = e->expected;
         return true;
     case ON_HEARD:
         return e->epoch == t->epoch;

@@ -38,7 +38,7 @@ enum turn_state {
 enum turn_event_kind {
     ON_SPEECH,  /* VAD: speech began; at_ns: its first voiced sample */
     ON_PAUSE,   /* VAD: speech stopped; at_ns: its last voiced sample */
-    ON_WORDS,   /* a partial hypothesis: words, complete */
+    ON_WORDS,   /* a partial hypothesis: words, complete, expected */
     ON_HEARD,   /* the final of this epoch: words (0: nothing understood) */
     ON_KEY,     /* a digit was pressed */
     ON_KEYS,    /* the digits are complete: by time or by '#' */
@@ -54,6 +54,7 @@ struct turn_event {
     uint32_t epoch; /* HEARD, AUDIBLE, REPLIED, FAILED, WORDS: of which turn */
     uint32_t words; /* WORDS, HEARD */
     bool complete;  /* WORDS: already a whole sentence */
+    bool expected;  /* WORDS: one that answers what was asked */
     int64_t at_ns;  /* SPEECH, PAUSE: of the sample, not of the decision */
 };
 
@@ -79,6 +80,7 @@ enum turn_action {
 
 /* How patient the agent is; copied from its file. */
 struct turn_rules {
+    int64_t expected_ns; /* silence that ends the answer asked for; never more than complete_ns */
     int64_t complete_ns; /* silence that ends a whole sentence, from its last voiced sample */
     int64_t open_ns;     /* silence that ends what seems to go on */
     int64_t max_ns;      /* an utterance longer than this is ended */
@@ -99,7 +101,7 @@ struct turn {
     uint32_t epoch;       /* of the newest utterance or reply; grows by one for each */
     uint32_t reply_epoch; /* of the reply being made or spoken */
     bool speech;          /* VAD says so now */
-    bool complete;
+    bool complete, expected;
     uint32_t words;
     bool replied; /* nothing more will be queued for this reply */
     bool audible; /* its first sample has left */

@@ -16,6 +16,7 @@
 #include "base/metrics.h"
 #include "carrier/carrier_http.h"
 #include "net/http_head.h"
+#include "net/stream.h"
 #include "store/call_log.h"
 
 #define REQUEST_BYTES_MAX (HTTP_HEAD_BYTES_MAX + WEBHOOK_BODY_BYTES_MAX)
@@ -28,7 +29,7 @@ static const char *const state_names[] = {
 struct answering {
     struct actor actor;
     enum state state;
-    io_id stream;
+    struct stream stream;
     struct address peer;
     struct actor_timer deadline;
     const struct carrier_http_ops *ops;
@@ -43,12 +44,7 @@ struct answering {
 
 static void send_and_end(struct answering *s, const struct builder *b)
 {
-    struct io *io = shard_io(s->actor.shard);
-    frame_ref ref = frame_chain(shard_pool(s->actor.shard), builder_slice(b));
-
-    if (ref != FRAME_NONE && s->stream == IO_NONE)
-        frame_put(shard_pool(s->actor.shard), &ref);
-    else if (ref != FRAME_NONE && io->ops->stream_send(io, s->stream, ref))
+    if (stream_send(&s->stream, &s->actor, builder_slice(b)))
         log_debug("answering", NULL, "an answer could not be sent");
     s->state = ANSWERED;
     actor_stop_self(&s->actor, REASON(0, "answered"));
@@ -313,20 +309,40 @@ static void start(struct answering *s, const struct msg *m)
 {
     const struct door_start_msg *args = msg_body(m, door_start_msg);
 
-    s->stream = args->stream;
+    stream_init(&s->stream, args->stream, NULL);
     s->peer = args->peer;
     actor_timer_set(&s->actor, &s->deadline, 0, shard_now(s->actor.shard) + PEER_UNKNOWN_NS);
+}
+
+/* All that has come and can be read. */
+static void read_stream(struct answering *s, int rc)
+{
+    struct slice room = shard_large_scratch(s->actor.shard), plain;
+
+    while (rc == 0 && s->state == READING &&
+           (rc = stream_next(&s->stream, &s->actor, (void *)(uintptr_t)room.at, TLS_RECORD_BYTES,
+                             &plain)) > 0) {
+        on_bytes(s, plain);
+        rc = 0;
+    }
+    if (rc < 0 && s->state == READING)
+        actor_stop_self(&s->actor, REASON(-rc, "the request broke off"));
 }
 
 static void take_socket(struct answering *s, const struct msg *m)
 {
     struct io *io = shard_io(s->actor.shard);
 
-    if (s->stream == IO_NONE || s->actor.life != ACTOR_RUNNING)
+    bool gone = s->stream.id == IO_NONE;
+
+    stream_take(&s->stream, msg_body(m, leg_socket_msg)->stream);
+    if (gone) { /* it ended on its way here */
+        stream_gone(&s->stream);
         return;
+    }
     on_bytes(s, text_of(&s->actor, m));
-    if (s->stream != IO_NONE)
-        io->ops->stream_pause(io, s->stream, false);
+    if (s->stream.id != IO_NONE)
+        io->ops->stream_pause(io, s->stream.id, false);
 }
 
 static void answering_handle(struct actor *a, const struct msg *m)
@@ -339,17 +355,18 @@ static void answering_handle(struct actor *a, const struct msg *m)
         break;
     case MSG_STOP:
         actor_timer_cancel(a, &s->deadline);
-        actor_io_close(a, &s->stream, true);
+        stream_close(&s->stream, a, true);
         actor_end(a);
         break;
     case ANSWERING_SOCKET:
         take_socket(s, m);
         break;
     case MSG_DATA:
-        on_bytes(s, shard_received(a->shard));
+        if (a->life == ACTOR_RUNNING)
+            read_stream(s, stream_feed(&s->stream, a, shard_received(a->shard)));
         break;
     case MSG_CLOSED:
-        s->stream = IO_NONE;
+        stream_gone(&s->stream);
         actor_stop_self(a, REASON(0, "the peer left"));
         break;
     case MSG_TIMER:

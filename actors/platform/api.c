@@ -207,6 +207,12 @@ static void api_handle(struct actor *a, const struct msg *m)
     case CALL_HUNG_UP:
         on_hung_up(api, msg_body(m, call_placed_msg));
         break;
+    case NET_STATUS:
+    case NET_CHUNK:
+    case NET_END:
+    case NET_FAILED:
+        on_net(api, m);
+        break;
     default:
         break;
     }

@@ -6,6 +6,7 @@
 
 #include "actors/platform/store_program.h"
 #include "actors/text.h"
+#include "store/generation.h"
 
 /* ---- POST /media-tokens ---- */
 
@@ -121,7 +122,7 @@ static const char *place_check(const struct json_doc *doc, struct call_place_msg
 
     *field = "rtp";
     if (json_kind_of(doc, "rtp") != JSON_KIND_OBJECT)
-        return "rtp must be given, as an object with peer and codec";
+        return "rtp must be given, as an object with peer and codec, or to, as a number to call";
     *field = "rtp.peer";
     if (json_text_of(doc, "rtp.peer", peer, sizeof(peer)) ||
         address_parse(slice_str(peer), true, &place->peer) || place->peer.port == 0)
@@ -152,33 +153,42 @@ static void place_at(struct api *api, struct op *op)
     answer_fail(api, op->request, 503, "full", "there is no room for another call", NULL);
 }
 
-void on_call_place(struct api *api, const struct http_ask *ask)
+/* A leg to a peer that is there already. */
+static void place(struct api *api, const struct http_ask *ask, const struct agent *agent,
+                  const struct json_doc *doc)
 {
-    struct json_doc doc = {0};
     struct call_place_msg place = {0};
-    const char *field = NULL, *wrong;
-    struct agent *agent;
-    struct op *op = NULL;
+    const char *field = NULL, *wrong = place_check(doc, &place, &field);
+    struct op *op;
 
-    if (!body_read(api, ask, &doc))
-        return;
-    agent = body_agent(api, ask, &doc);
-    wrong = agent ? place_check(&doc, &place, &field) : NULL;
-    json_free(&doc);
-    if (!agent)
-        return;
-    if (wrong)
+    if (wrong) {
         answer_fail(api, ask->id, 400, "invalid", wrong, field);
-    else if (api_world(api)->drained_by_ns)
-        answer_fail(api, ask->id, 503, "draining", "the server is ending and takes no call", NULL);
-    else
-        op = op_new(api, ask, CALL_NS);
+        return;
+    }
+    op = op_new(api, ask, CALL_NS);
     if (!op)
         return;
     snprintf(place.agent, sizeof(place.agent), "%s", agent->id);
     op->place = place;
     op->shard = api->next_shard++ % api_world(api)->world->shards;
     place_at(api, op);
+}
+
+void on_call_place(struct api *api, const struct http_ask *ask)
+{
+    struct json_doc doc = {0};
+    struct agent *agent;
+
+    if (!body_read(api, ask, &doc))
+        return;
+    agent = body_agent(api, ask, &doc);
+    if (agent && api_world(api)->drained_by_ns)
+        answer_fail(api, ask->id, 503, "draining", "the server is ending and takes no call", NULL);
+    else if (agent && json_kind_of(&doc, "to") != JSON_KIND_NONE)
+        on_dial(api, ask, &doc, agent);
+    else if (agent)
+        place(api, ask, agent, &doc);
+    json_free(&doc);
 }
 
 static bool reply_placed(struct api *api, const struct op *op, const struct call_placed_msg *m)
@@ -230,6 +240,25 @@ void on_placed(struct api *api, const struct call_placed_msg *m, uint32_t shard)
 
 /* ---- DELETE /calls/{id} ---- */
 
+/* An id that this process did not make: another one's, while its journal is there. */
+static void answer_stranger(struct api *api, const struct http_ask *ask)
+{
+    const struct world *world = api_world(api)->world;
+    uint32_t generation = call_id_generation(ask->param);
+    char message[160];
+
+    if (!generation || generation == world->generation ||
+        !generation_there(world->data_dir, generation)) {
+        answer_fail(api, ask->id, 404, "no_such_call", "there is no such call going on", NULL);
+        return;
+    }
+    snprintf(message, sizeof(message),
+             "process generation %08x has that call, if it goes on; this is generation %08x, and a "
+             "call ends only where it runs",
+             generation, world->generation);
+    answer_fail(api, ask->id, 409, "other_generation", message, NULL);
+}
+
 void on_call_hang_up(struct api *api, const struct http_ask *ask)
 {
     struct call_hang_up_msg body = {0};
@@ -237,7 +266,7 @@ void on_call_hang_up(struct api *api, const struct http_ask *ask)
     struct op *op;
 
     if (!call_id_shard(api_world(api)->world, ask->param, &shard)) {
-        answer_fail(api, ask->id, 404, "no_such_call", "there is no such call going on", NULL);
+        answer_stranger(api, ask);
         return;
     }
     op = op_new(api, ask, CALL_NS);

@@ -1,6 +1,6 @@
 /* What the files of the api actor share: its struct, its ops, and how it answers. api.c is the
- * actor; api_op.c keeps the requests that wait; api_health.c, api_calls.c and api_files.c serve the
- * routes.
+ * actor; api_op.c keeps the requests that wait; api_health.c, api_calls.c, api_dial.c and
+ * api_files.c serve the routes.
  * Control thread only; nobody else includes it. */
 #ifndef PLATFORM_API_INNER_H
 #define PLATFORM_API_INNER_H
@@ -61,7 +61,9 @@ struct op {
     struct call_place_msg place;
     uint32_t shard; /* asked first */
     uint32_t tries;
-    char range[HTTP_RANGE_BYTES_MAX]; /* of a recording */
+    const struct carrier_http_ops *carrier; /* asked to call somebody; NULL: no carrier is */
+    uint16_t status;                        /* of its answer */
+    char range[HTTP_RANGE_BYTES_MAX];       /* of a recording */
     char *text;                       /* what came in pieces */
     size_t len;
     size_t size;
@@ -132,6 +134,11 @@ void api_media_base(const struct api *api, const struct http_ask *ask, char *out
 void read_logs(struct api *api, const struct http_ask *ask, enum store_job job, struct slice bytes);
 void on_emit(struct api *api, const struct msg *m);
 void on_lane_done(struct api *api, const struct lane_msg *done);
+
+/* ---- api_dial.c: POST /calls with a number ---- */
+void on_dial(struct api *api, const struct http_ask *ask, const struct json_doc *doc,
+             const struct agent *agent);
+void on_net(struct api *api, const struct msg *m);
 
 /* ---- api_files.c: GET /talk/{agent}, /console/{file}, /call-logs/{id}/recording ---- */
 void on_talk_page(struct api *api, const struct http_ask *ask);

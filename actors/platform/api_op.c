@@ -74,6 +74,7 @@ struct op *op_new(struct api *api, const struct http_ask *ask, int64_t time_ns)
         op->waiting = op->tries = 0;
         op->began_ns = shard_now(api->actor.shard);
         op->store_ns = -1;
+        op->carrier = NULL;
         memset(op->shards, 0, sizeof(op->shards));
         actor_timer_set(&api->actor, &op->deadline, op_cookie(api, op), op->began_ns + time_ns);
         return op;

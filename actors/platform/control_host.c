@@ -15,6 +15,7 @@
 #define REQUEST_HEADER_S   5
 #define REQUEST_IDLE_S     10
 #define REQUEST_ANSWER_S   30
+#define CONFIG_TEXT_BYTES  1024
 
 extern const struct actor_type keeper_type, api_type;
 
@@ -22,6 +23,9 @@ struct control_host {
     struct control_world world;
     struct control *control;
     struct shard *shard;
+    const char *config_path;
+    const char *(*env)(const char *name);
+    int64_t drain_ns;
 };
 
 static void tell(struct actor *a, uint16_t type)
@@ -36,9 +40,31 @@ static void begin_drain(struct control_host *host)
     int64_t now_ns = clock_machine.now_ns(clock_machine.context);
 
     /* The second signal: no more patience. */
-    world->drained_by_ns =
-        world->drained_by_ns ? now_ns : now_ns + SECONDS(world->world->config->drain_seconds);
+    world->drained_by_ns = world->drained_by_ns ? now_ns : now_ns + host->drain_ns;
     tell(world->api, API_DRAIN);
+}
+
+/* The file again: what this thread decides, and the log's level, change at once. */
+static void reload_config(struct control_host *host)
+{
+    const struct config *old = host->world.world->config;
+    struct config *next = NULL;
+    char text[CONFIG_TEXT_BYTES] = "";
+
+    if (!host->config_path)
+        return;
+    if (config_load(host->config_path, host->env, &next, text, sizeof(text))) {
+        log_error("control", NULL, "%s: the configuration before it stays", text);
+        return;
+    }
+    log_level_set((enum log_level)next->log_level);
+    host->drain_ns = SECONDS(next->drain_seconds);
+    config_restart_keys(old, next, text, sizeof(text));
+    if (text[0])
+        log_warn("control", NULL, "the configuration was read; these wait for a restart: %s", text);
+    else
+        log_info("control", NULL, "the configuration was read");
+    config_free(&next);
 }
 
 static void on_signal(void *context, int number)
@@ -46,10 +72,12 @@ static void on_signal(void *context, int number)
     struct control_host *host = context;
 
     log_info("control", NULL, "signal: %s", number == SIGHUP ? "reload" : "drain and end");
-    if (number == SIGHUP)
-        tell(host->world.keeper, KEEPER_RELOAD);
-    else
+    if (number != SIGHUP) {
         begin_drain(host);
+        return;
+    }
+    reload_config(host);
+    tell(host->world.keeper, KEEPER_RELOAD);
 }
 
 void control_host_shard_ended(struct mesh *mesh, uint32_t index, uint32_t control_host)
@@ -98,6 +126,9 @@ static int make_server(struct control_host *host, const struct config *config, c
                                       .route_count = api_route_count,
                                       .on_request = api_on_request,
                                       .context = &host->world,
+                                      .certificate =
+                                          config->api_key[0] ? config->api_certificate : NULL,
+                                      .key = config->api_key,
                                       .header_s = REQUEST_HEADER_S,
                                       .idle_s = REQUEST_IDLE_S,
                                       .answer_s = REQUEST_ANSWER_S};
@@ -119,6 +150,9 @@ int control_host_new(const struct control_host_setup *setup, struct control_host
         abort();
     host->world = (struct control_world){.world = setup->world, .agents = setup->agents};
     host->world.console = console_new(setup->world->share_dir);
+    host->config_path = setup->config_path;
+    host->env = setup->env;
+    host->drain_ns = SECONDS(setup->world->config->drain_seconds);
     const struct control_setup control = {.on_signal = on_signal, .context = host};
     err = control_new(&control, &host->control);
     if (!err)

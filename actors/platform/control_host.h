@@ -32,6 +32,12 @@ static inline struct actor_id switchboard_of(uint32_t shard)
     return (struct actor_id){.shard = shard & 0xFFu, .slot = 0, .generation = 1};
 }
 
+/* The second of actors.def, and never a second time. */
+static inline struct actor_id network_of(uint32_t shard)
+{
+    return (struct actor_id){.shard = shard & 0xFFu, .slot = 1, .generation = 1};
+}
+
 /* What the control thread tells its actors. */
 enum control_message {
     KEEPER_RELOAD = 200, /* read every agent file again */
@@ -56,6 +62,8 @@ struct control_host_setup {
     struct agent_set *agents; /* loaded: the i-th is version i + 1 of the world's table */
     struct mesh *mesh;
     const struct lane_map *lanes;
+    const char *config_path; /* read again on SIGHUP; NULL: there is no file */
+    const char *(*env)(const char *name);
 };
 
 /* 0, or -errno with one sentence. */
@@ -63,7 +71,9 @@ MUST_USE int control_host_new(const struct control_host_setup *setup, struct con
                               char *why, size_t why_bytes);
 struct address control_host_local(const struct control_host *host);
 /* Until SIGTERM or SIGINT came, the shards have drained and every one has said that it ended. A
- * second signal ends the draining. SIGHUP reads the agents again. */
+ * second signal ends the draining. SIGHUP reads the agents and the configuration again: of this,
+ * log.level and drain_seconds change, the log says what waits for a restart, and a bad file changes
+ * nothing. */
 void control_host_run(struct control_host *host);
 /* On a shard's own thread, after shard_free() or where no shard could be made: tells the control
  * thread that shard `index` runs no more. */

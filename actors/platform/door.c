@@ -13,6 +13,7 @@
 #include "carrier/carrier.h"
 #include "carrier/carrier_http.h"
 #include "net/http_head.h"
+#include "net/stream.h"
 #include "net/websocket.h"
 
 extern const struct actor_type leg_websocket_type, answering_type;
@@ -25,10 +26,11 @@ static const char *const state_names[] = {
 struct door {
     struct actor actor;
     enum state state;
-    io_id stream;
+    struct stream stream;
     struct address peer;
     struct actor_timer deadline;
     bool token_given;
+    bool handing; /* it is a carrier's request: somebody else answers it */
     enum carrier_path path;
     char name[AGENT_NAME_BYTES];
     char key[WS_KEY_CHARS + 1];
@@ -40,14 +42,7 @@ struct door {
 
 static void send_bytes(struct door *d, struct slice bytes)
 {
-    struct io *io = shard_io(d->actor.shard);
-    frame_ref ref = frame_chain(shard_pool(d->actor.shard), bytes);
-
-    if (ref == FRAME_NONE)
-        return;
-    if (d->stream == IO_NONE)
-        frame_put(shard_pool(d->actor.shard), &ref);
-    else if (io->ops->stream_send(io, d->stream, ref))
+    if (stream_send(&d->stream, &d->actor, bytes))
         log_debug("door", NULL, "an answer could not be sent");
 }
 
@@ -130,27 +125,27 @@ static bool carrier_asks(const struct door *d)
     return slice_equal(name, SLICE("answer")) || carrier_http_named(slice_cut(name, '/', &rest));
 }
 
-static void hand_request_over(struct door *d)
+/* `read`: all that has come of the request. */
+static void hand_request_over(struct door *d, const struct builder *read)
 {
-    struct door_start_msg args = {.stream = d->stream, .peer = d->peer};
-    struct leg_socket_msg body = {.stream = d->stream};
+    struct door_start_msg args = {.stream = d->stream.id, .peer = d->peer};
+    struct leg_socket_msg body = {.stream = d->stream.id};
+    struct io *io = shard_io(d->actor.shard);
     struct actor *answering = actor_spawn(d->actor.shard, &answering_type, d->actor.parent, 0,
                                           &args, sizeof(args), FRAME_NONE);
 
-    if (!answering) {
-        refuse(d, 503, "too many requests at once");
+    if (!answering || read->bad) {
+        refuse(d, read->bad ? 413 : 503, "too large, or too many requests at once");
         return;
     }
-    struct io *io = shard_io(d->actor.shard);
-    struct builder b = text_builder(&d->actor);
-
-    builder_bytes(&b, d->bytes, d->len);
-    builder_slice_add(&b, d->beyond);
-    io->ops->stream_pause(io, d->stream, true); /* what follows comes after what was read */
-    actor_io_give(&d->actor, answering, d->stream);
-    d->stream = IO_NONE;
+    io->ops->stream_pause(io, d->stream.id, true); /* what follows comes after what was read */
+    if (stream_give(&d->stream, &d->actor, answering)) {
+        actor_stop(d->actor.shard, answering->id, REASON(ENOBUFS, "no room for another socket"));
+        actor_stop_self(&d->actor, REASON(ENOBUFS, "no room for another socket"));
+        return;
+    }
     actor_send_body(&d->actor, answering->id, ANSWERING_SOCKET, IF_FULL_STOP,
-                    text_frame(&d->actor, builder_slice(&b)), &body, sizeof(body));
+                    text_frame(&d->actor, builder_slice(read)), &body, sizeof(body));
     d->state = ANSWERED;
     actor_stop_self(&d->actor, REASON(0, "handed over"));
 }
@@ -161,10 +156,9 @@ static void on_request(struct door *d)
     const char *what = "";
     char token[512];
 
-    if (!http_wants_upgrade(&d->head) && carrier_asks(d)) {
-        hand_request_over(d);
+    d->handing = !http_wants_upgrade(&d->head) && carrier_asks(d);
+    if (d->handing)
         return;
-    }
     if (!http_wants_upgrade(&d->head)) {
         refuse(d, d->head.method == HTTP_GET ? 404 : 405, "this port speaks WebSocket media");
         return;
@@ -204,6 +198,8 @@ static void on_bytes(struct door *d, struct slice in)
         refuse(d, result.status, result.what);
     } else if (result.outcome == HTTP_OK) {
         on_request(d);
+        if (d->handing)
+            return;
         /* What follows the head goes to the leg. The head's slices are not read again. */
         memmove(d->bytes, d->bytes + result.used, d->len - result.used);
         d->len -= result.used;
@@ -219,7 +215,7 @@ static void hand_over(struct door *d, uint32_t agent)
     struct builder b = text_builder(&d->actor);
     struct leg_websocket_start_msg args = {
         .agent = agent, .token_given = d->token_given, .path = (uint8_t)d->path};
-    struct leg_socket_msg body = {.stream = d->stream};
+    struct leg_socket_msg body = {.stream = d->stream.id};
 
     memcpy(args.name, d->name, sizeof(args.name));
     struct actor *leg = actor_spawn(d->actor.shard, &leg_websocket_type, d->actor.parent, 0, &args,
@@ -230,8 +226,11 @@ static void hand_over(struct door *d, uint32_t agent)
     }
     ws_build_101(&b, slice_str(d->key), SLICE_NONE);
     send_bytes(d, builder_slice(&b));
-    actor_io_give(&d->actor, leg, d->stream);
-    d->stream = IO_NONE;
+    if (stream_give(&d->stream, &d->actor, leg)) {
+        actor_stop(d->actor.shard, leg->id, REASON(ENOBUFS, "no room for another socket"));
+        actor_stop_self(&d->actor, REASON(ENOBUFS, "no room for another socket"));
+        return;
+    }
     actor_send_body(&d->actor, leg->id, LEG_SOCKET, IF_FULL_STOP,
                     text_frame(&d->actor, slice_of(d->bytes, d->len)), &body, sizeof(body));
     d->state = ANSWERED;
@@ -254,14 +253,54 @@ static void on_admitted(struct door *d, const struct admitted_msg *m)
         refuse(d, 503, "no room for another call");
 }
 
+/* A carrier's request is handed over with everything that this handler has of it. */
+static void gather(struct door *d, struct slice plain, struct builder *read)
+{
+    if (d->handing) {
+        builder_slice_add(read, plain);
+        return;
+    }
+    on_bytes(d, plain);
+    if (d->handing) {
+        builder_bytes(read, d->bytes, d->len);
+        builder_slice_add(read, d->beyond);
+    }
+}
+
+static void on_data(struct door *d, struct slice received)
+{
+    struct slice room = shard_large_scratch(d->actor.shard), plain;
+    struct builder read = text_builder(&d->actor);
+    int rc = stream_feed(&d->stream, &d->actor, received);
+
+    while (rc == 0 && d->state != ANSWERED &&
+           (rc = stream_next(&d->stream, &d->actor, (void *)(uintptr_t)room.at, TLS_RECORD_BYTES,
+                             &plain)) > 0) {
+        gather(d, plain, &read);
+        rc = 0;
+    }
+    if (rc == 0 && d->handing && d->state != ANSWERED)
+        hand_request_over(d, &read);
+    if (rc < 0 && d->state != ANSWERED) {
+        log_info("door", NULL, "a peer was turned away: %s", stream_what(&d->stream));
+        d->state = ANSWERED;
+        actor_stop_self(&d->actor, REASON(-rc, "TLS failed"));
+    }
+}
+
 /* ---- life ---- */
 
 static void start(struct door *d, const struct msg *m)
 {
     const struct door_start_msg *args = msg_body(m, door_start_msg);
 
-    d->stream = args->stream;
+    const struct world *world = world_of(&d->actor);
+    struct tls *tls = args->tls ? tls_new(world->media_tls[args->tls], NULL, 0) : NULL;
+
+    stream_init(&d->stream, args->stream, tls);
     d->peer = args->peer;
+    if (args->tls && !tls)
+        actor_stop_self(&d->actor, REASON(ENOMEM, "no memory for a TLS connection"));
     actor_timer_set(&d->actor, &d->deadline, 0, shard_now(d->actor.shard) + PEER_UNKNOWN_NS);
 }
 
@@ -275,15 +314,14 @@ static void door_handle(struct actor *a, const struct msg *m)
         break;
     case MSG_STOP:
         actor_timer_cancel(a, &d->deadline);
-        actor_io_close(a, &d->stream, true);
+        stream_close(&d->stream, a, true);
         actor_end(a);
         break;
     case MSG_DATA:
-        if (d->state != ANSWERED)
-            on_bytes(d, shard_received(a->shard));
+        on_data(d, shard_received(a->shard));
         break;
     case MSG_CLOSED:
-        d->stream = IO_NONE;
+        stream_gone(&d->stream);
         actor_stop_self(a, REASON(0, "the peer left"));
         break;
     case MSG_TIMER:
@@ -301,6 +339,8 @@ static const char *door_state(const struct actor *a)
 {
     return state_names[container_of(a, struct door, actor)->state];
 }
+
+_Static_assert(sizeof(struct door) <= PEER_UNKNOWN_BYTES_MAX / 2, "a leg may come beside it");
 
 const struct actor_type door_type = {
     .name = "door", .size_bytes = sizeof(struct door), .handle = door_handle, .state = door_state};

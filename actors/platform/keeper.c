@@ -147,6 +147,43 @@ static void look(struct keeper *k, bool all)
                     shard_now(k->actor.shard) + (k->waiting ? LOOK_SOON_NS : LOOK_NS));
 }
 
+/* ---- certificates ---- */
+
+static void offer_tls(struct keeper *k, uint32_t index)
+{
+    const struct world *world = control_world_of(&k->actor)->world;
+    struct tls_offer_msg body = {.tls = index};
+
+    for (uint32_t s = 0; s < world->shards; s++)
+        actor_send_body(&k->actor, switchboard_of(s), TLS_OFFER, IF_FULL_STOP, FRAME_NONE, &body,
+                        sizeof(body));
+}
+
+/* The media port's certificate is read again; a bad file leaves the one before it in force. */
+static void renew_tls(struct keeper *k)
+{
+    struct world *world = control_world_of(&k->actor)->world;
+    uint32_t index = world->media_tls_first;
+    char why[CONFIG_WHY_BYTES];
+
+    while (index && index < TLS_VERSIONS_MAX && world->media_tls[index])
+        index++;
+    if (!index)
+        return;
+    if (index == TLS_VERSIONS_MAX) {
+        log_error("keeper", NULL, "certificates were renewed too often: restart the server");
+        return;
+    }
+    /* Filled before the offer, whose ring orders the two for the shards. */
+    if (tls_server_context_new(world->config->media_certificate, world->config->media_key,
+                               &world->media_tls[index], why, sizeof(why))) {
+        log_error("keeper", NULL, "%s: the certificate before it stays", why);
+        return;
+    }
+    log_info("keeper", NULL, "certificate from %s", world->config->media_certificate);
+    offer_tls(k, index);
+}
+
 /* Boot's versions were given to every shard as it began. */
 static void start(struct keeper *k)
 {
@@ -187,6 +224,8 @@ static void keeper_handle(struct actor *a, const struct msg *m)
         break;
     case KEEPER_RELOAD:
         look(k, true);
+        renew_tls(k);
+        http_server_renew(control_world_of(a)->server);
         break;
     case SHARD_ENDED:
         on_shard_ended(k);

@@ -25,6 +25,7 @@ static struct {
     const char *uri;
     const char *data_dir;
     const struct token_key *key;
+    struct clock clock;
 } boot;
 
 /* One worker's. */
@@ -33,16 +34,18 @@ struct store_place {
     int64_t swept_ms;
 };
 
-void store_program_setup(const char *uri, const char *data_dir, const struct token_key *key)
+void store_program_setup(const char *uri, const char *data_dir, const struct token_key *key,
+                         const struct clock *clock)
 {
     boot.uri = uri;
     boot.data_dir = data_dir;
     boot.key = key;
+    boot.clock = *clock;
 }
 
 static int64_t wall_ms(void)
 {
-    return clock_machine.wall_ms(clock_machine.context);
+    return boot.clock.wall_ms(boot.clock.context);
 }
 
 static struct store_place *store_place_new(void)
@@ -427,13 +430,13 @@ static int run_tag(struct store_place *place, uint32_t tag, struct slice bytes,
 static int run(void *session, uint32_t tag, struct slice bytes, struct lane_job *job)
 {
     struct store_place *place;
-    int64_t began_ns = clock_machine.now_ns(clock_machine.context);
+    int64_t began_ns = boot.clock.now_ns(boot.clock.context);
     int err = place_of(job, &place);
 
     (void)session;
     if (!err)
         err = run_tag(place, tag, bytes, job);
-    metrics_observe(METRIC_STORE_SECONDS, clock_machine.now_ns(clock_machine.context) - began_ns);
+    metrics_observe(METRIC_STORE_SECONDS, boot.clock.now_ns(boot.clock.context) - began_ns);
     if (err && err != -ENOENT && err != -EACCES && err != -ECANCELED)
         metrics_add(METRIC_STORE_FAILED, 1);
     return err;

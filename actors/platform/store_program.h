@@ -27,7 +27,8 @@ enum store_job {
 };
 
 /* Boot, before the lanes run: what every worker opens. The texts outlive the workers. */
-void store_program_setup(const char *uri, const char *data_dir, const struct token_key *key);
+void store_program_setup(const char *uri, const char *data_dir, const struct token_key *key,
+                         const struct clock *clock);
 extern const struct lane_program store_program;
 /* For lane_worker_free(). */
 void store_program_memory_close(void *memory);

@@ -42,6 +42,7 @@ struct switchboard {
     io_id listener;
     struct address bound;
     struct lane_session store;
+    uint32_t tls; /* the certificate that new connections are shown; 0: plain */
     struct agent_use agents[AGENT_VERSIONS_MAX];
     struct claim claims[CLAIMS_MAX];
     uint32_t calls;
@@ -394,7 +395,7 @@ static void on_tree_ask(struct switchboard *s, const struct msg *m)
 
 static void on_accepted(struct switchboard *s, const struct io_msg *m)
 {
-    struct door_start_msg args = {.stream = m->id, .peer = m->peer};
+    struct door_start_msg args = {.stream = m->id, .tls = s->tls, .peer = m->peer};
     struct actor *door =
         actor_spawn(s->actor.shard, &door_type, &s->actor, 0, &args, sizeof(args), FRAME_NONE);
     io_id id = m->id;
@@ -413,6 +414,7 @@ static void start(struct switchboard *s)
     for (uint32_t i = 1; i < AGENT_VERSIONS_MAX; i++)
         if (world->agents[i]) /* boot's; later ones are offered */
             on_offer(s, i);
+    s->tls = world->media_tls_first;
     err = lane_open(&s->actor, LANE_STORE, PROGRAM_STORE, NULL, 0, &s->store);
     if (err == 0)
         err = actor_listen(&s->actor, &world->media_address, &s->listener, &s->bound);
@@ -502,6 +504,9 @@ static void switchboard_handle(struct actor *a, const struct msg *m)
         break;
     case AGENT_OFFER:
         on_offer(s, msg_body(m, agent_offer_msg)->agent);
+        break;
+    case TLS_OFFER:
+        s->tls = msg_body(m, tls_offer_msg)->tls;
         break;
     case ADMIT:
         on_admit(s, m);

@@ -16,6 +16,7 @@
 #define RAMP_NS        SECONDS(60) /* beyond the ramp's own time: what is live then is measured */
 #define QUANTUM_US_MIN 250         /* up to 1000 callers; beyond, 13 packets leave at one time */
 #define QUANTUM_US_MAX 1000
+#define BAR_CHARS      20    /* of the live line's progress */
 #define RECEIVE_NS     MS(2) /* between two looks at what has come */
 #define AHEAD          6     /* callers whose memory is fetched before it is their turn */
 
@@ -173,19 +174,49 @@ static void sample_process(struct load *l, struct load_second *s, int64_t span_n
     l->last = now;
 }
 
+/* How long everything is going to take, if calls come up as they are begun. */
+static int64_t planned_ns(const struct load_options *o)
+{
+    int64_t total_ns = 0;
+    uint32_t before = 0;
+
+    for (uint32_t i = 0; i < o->step_count; i++) {
+        uint32_t more = o->steps[i] > before ? o->steps[i] - before : 0;
+        total_ns += (int64_t)more * NS_PER_S / o->rate + SECONDS(o->settle_s);
+        total_ns += o->rate_count ? 0 : SECONDS(o->hold_s);
+        before += more;
+    }
+    for (uint32_t i = 0; i < o->rate_count; i++)
+        total_ns += MS(o->churn_ms) + SECONDS(o->settle_s + o->hold_s);
+    return total_ns + NS_PER_S;
+}
+
+static void put_bar(const struct load *l, char bar[BAR_CHARS + 1])
+{
+    int64_t full = (l->now_ns - l->start_ns) * BAR_CHARS / planned_ns(l->options);
+
+    for (int64_t i = 0; i < BAR_CHARS; i++)
+        bar[i] = i < full ? '#' : '.';
+    bar[BAR_CHARS] = '\0';
+}
+
 static void live_line(struct load *l, const struct load_second *s, const char *doing, int64_t left)
 {
     const struct load_window *w = l->window;
 
+    char bar[BAR_CHARS + 1];
+
     if (l->options->quiet)
         return;
-    fprintf(stderr,
-            "\r%-9s %4llds left  %5u calls  %3u.%u%% cpu  %6u MB  response %4u/%4u ms  late %llu  "
-            "faults %llu \033[K",
-            doing, (long long)left, l->live, s->cpu_per_mille / 10, s->cpu_per_mille % 10,
-            s->rss_kb / 1024, histogram_us(&w->response, 500) / 1000,
-            histogram_us(&w->response, 990) / 1000, (unsigned long long)w->late,
-            (unsigned long long)l->faults);
+    put_bar(l, bar);
+    fprintf(
+        stderr,
+        "\r[%s] %-9s %4llds left  %5u calls  %3u.%u%% cpu  %6u MB  response %4u/%4u ms  late %llu  "
+        "faults %llu \033[K",
+        bar, doing, (long long)left, l->live, s->cpu_per_mille / 10, s->cpu_per_mille % 10,
+        s->rss_kb / 1024, histogram_us(&w->response, 500) / 1000,
+        histogram_us(&w->response, 990) / 1000, (unsigned long long)w->late,
+        (unsigned long long)l->faults);
 }
 
 static void each_second(struct load *l, const char *doing, int64_t left)

@@ -9,7 +9,7 @@ import time
 from rig.place import BUILD, HARNESS_CORE, ROOT, SERVER_CORE, beside, load, say
 
 HOME = ROOT / "build/pipecat"
-PACKAGE = "pipecat-ai[silero,websocket]"
+PACKAGES = ["pipecat-ai[silero,websocket]", "uvicorn", "websockets"]
 PORT, STEPS, HOLD_S = 17970, [1, 4, 8, 12, 16], 15
 LATE_MOST = 1000 # of 100,000, as for ours
 
@@ -17,10 +17,11 @@ LATE_MOST = 1000 # of 100,000, as for ours
 def install():
     if not (HOME / "bin/python").exists():
         subprocess.run([sys.executable, "-m", "venv", str(HOME)], check=True, stdout=sys.stderr)
-    have = subprocess.run([str(HOME / "bin/python"), "-c", "import pipecat"], capture_output=True)
+    have = subprocess.run([str(HOME / "bin/python"), "-c", "import pipecat, uvicorn, websockets"],
+                          capture_output=True)
     if have.returncode:
         say("-- installing Pipecat into %s" % HOME.relative_to(ROOT))
-        subprocess.run([str(HOME / "bin/pip"), "install", "-q", PACKAGE], check=True,
+        subprocess.run([str(HOME / "bin/pip"), "install", "-q", *PACKAGES], check=True,
                        stdout=sys.stderr)
 
 

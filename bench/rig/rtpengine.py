@@ -115,11 +115,6 @@ class Rtpengine:
         """The ports of `count` calls, caller by caller."""
         return [port for number in range(count) for port in self.call(number, transcode)]
 
-    def end(self, count):
-        for number in range(count):
-            self.ask({"command": "delete", "call-id": "bench-%d" % number,
-                      "from-tag": "a%d" % number, "delete-delay": 0})
-
     def stop(self):
         self.process.terminate()
         try:

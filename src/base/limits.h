@@ -21,7 +21,7 @@
 
 /* ---- unauthenticated peers ---- */
 #define PEER_UNKNOWN_NS        5000000000 /* who has not said who it is by then is closed */
-#define PEER_UNKNOWN_BYTES_MAX 65536      /* all memory such a peer can cost */
+#define PEER_UNKNOWN_BYTES_MAX 65536      /* all memory such a peer can cost: compiled in */
 #define HTTP_HEAD_BYTES_MAX    8192       /* request line and headers; beyond: 431 */
 #define HTTP_HEADERS_MAX       64         /* beyond: 431 */
 #define HTTP_BODY_BYTES_MAX    65536      /* carrier form bodies; beyond: 413 */
@@ -38,11 +38,11 @@
 #define DTMF_DIGITS_MAX      32 /* waiting digits of one call; beyond: newest dropped */
 
 /* ---- text ---- */
-#define NAME_MAX_BYTES       100  /* agent, voice, provider names */
-#define TURN_TEXT_BYTES_MAX  2048 /* heard or said in one turn; beyond: cut at a character */
-#define TRANSCRIPT_TURNS_MAX 1000 /* beyond: the oldest are summed up as one line */
-#define JSON_DEPTH_MAX       16
-#define CONFIG_BYTES_MAX     1048576
+#define NAME_MAX_BYTES      100  /* agent, voice, provider names */
+#define TURN_TEXT_BYTES_MAX 2048 /* heard or said in one turn; beyond: cut at a character */
+#define ANSWER_NAME_BYTES   40   /* name of an expected answer with NUL; longer: none is expected */
+#define JSON_DEPTH_MAX      16
+#define CONFIG_BYTES_MAX    1048576
 
 /* ---- files that people write ---- */
 #define YAML_DEPTH_MAX  8     /* blocks within blocks; beyond: refused */
@@ -53,15 +53,14 @@
 #define AGENTS_MAX      1024  /* files; more are refused */
 
 /* ---- records ---- */
-#define JOURNAL_PAYLOAD_MAX      16384   /* one record; longer ones are refused */
-#define JOURNAL_CALLS_MAX        4096    /* of one shard, a power of two; beyond: -ENOSPC */
-#define JOURNAL_CALL_BYTES_MAX   1048576 /* records of one call; beyond: -ENOSPC but for its end */
-#define RECORDING_CHUNK_BYTES    16384   /* one write: 0.5 s of 16 kHz mono */
-#define RECORDING_RING_BYTES     65536   /* waiting sound; beyond: newest dropped */
-#define RECORDING_WINDOW_SAMPLES 6400 /* of each side, 400 ms at 16 kHz: later sound is left out   \
-                                       */
-#define STORE_ID_BYTES  200           /* longer ids and tenants: -EINVAL */
-#define STORE_DOC_BYTES 16777216      /* larger documents: -EMSGSIZE */
-#define STORE_LIST_MAX  1000          /* documents of one page */
+#define JOURNAL_PAYLOAD_MAX      16384    /* one record; longer ones are refused */
+#define JOURNAL_CALLS_MAX        4096     /* of one shard, a power of two; beyond: -ENOSPC */
+#define JOURNAL_CALL_BYTES_MAX   1048576  /* records of one call; beyond: -ENOSPC but for its end */
+#define RECORDING_CHUNK_BYTES    16384    /* one write: 0.5 s of 16 kHz mono */
+#define RECORDING_RING_BYTES     65536    /* waiting sound; beyond: newest dropped */
+#define RECORDING_WINDOW_SAMPLES 6400     /* of each side: later sound is left out */
+#define STORE_ID_BYTES           200      /* longer ids and tenants: -EINVAL */
+#define STORE_DOC_BYTES          16777216 /* larger documents: -EMSGSIZE */
+#define STORE_LIST_MAX           1000     /* documents of one page */
 
 #endif

@@ -379,6 +379,11 @@ static int writer_start(void)
     return -err;
 }
 
+void log_level_set(enum log_level least)
+{
+    atomic_store(&least_level, (int)least);
+}
+
 int log_start(enum log_level least)
 {
     if (atomic_load(&running) || atomic_load(&stopping))
@@ -386,7 +391,7 @@ int log_start(enum log_level least)
     int err = writer_start();
     if (err)
         return err;
-    atomic_store(&least_level, (int)least);
+    log_level_set(least);
     atomic_store(&running, true);
     return 0;
 }

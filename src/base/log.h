@@ -21,6 +21,8 @@ struct log_about {
 /* Starts the writer thread; lines below `least` are not composed at all. 0 or -errno (-EALREADY).
  */
 MUST_USE int log_start(enum log_level least);
+/* From now on, for all threads. */
+void log_level_set(enum log_level least);
 /* Drains every ring, ends the writer; gives up after a second if stdout is stuck. The threads
  * that log have ended before, or their last lines may go to stderr or be lost. */
 void log_stop(void);

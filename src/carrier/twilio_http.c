@@ -256,8 +256,9 @@ static int dialled(uint16_t status, struct slice body, char *call_id, size_t id_
 const struct carrier_http_ops carrier_http_twilio = {
     .name = "twilio",
     .signature_header = "X-Twilio-Signature",
-    .default_url = "https://api.twilio.com",
     .xml_type = "text/xml",
+    .answer_path = "voice",
+    .status_path = "status",
     .verify = verify,
     .read = read,
     .answer = answer,

@@ -73,6 +73,8 @@ static const struct schema_field agent_fields[] = {
      .help = "Silence after which speech has stopped."},
     {"vad.min_volume", FIELD_NUMBER, AT(vad.min_volume), "0.4", NULL, 0, 1,
      .help = "Volume below which nothing is voice."},
+    {"patience.expected_ms", FIELD_WHOLE, AT(patience.expected_ms), "200", NULL, 0, 10000,
+     .help = "Silence that ends the turn after the answer that was asked for."},
     {"patience.complete_ms", FIELD_WHOLE, AT(patience.complete_ms), "250", NULL, 0, 10000,
      .help = "Silence that ends the turn after a complete sentence."},
     {"patience.open_ms", FIELD_WHOLE, AT(patience.open_ms), "700", NULL, 0, 10000,

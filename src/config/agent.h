@@ -33,6 +33,7 @@ struct agent_vad {
 
 /* Silence that ends a turn, counted from the last voiced sample. */
 struct agent_patience {
+    int64_t expected_ms; /* after the answer that was asked for */
     int64_t complete_ms; /* after what already is a whole sentence */
     int64_t open_ms;     /* after what seems to go on */
     int64_t max_ms;      /* whatever was said */

@@ -221,6 +221,15 @@ bool config_token_needed(const struct config *config)
     return config->media_token == CONFIG_TOKEN_ALWAYS;
 }
 
+static bool texts_equal(const struct text_list *a, const struct text_list *b)
+{
+    bool equal = a->count == b->count;
+
+    for (size_t i = 0; equal && i < a->count; i++)
+        equal = !strcmp(a->at[i], b->at[i]);
+    return equal;
+}
+
 const struct config_account *config_account(const struct config *config, const char *carrier)
 {
     if (!strcmp(carrier, "twilio"))
@@ -249,6 +258,8 @@ void config_restart_keys(const struct config *old, const struct config *next, ch
         bool changed;
     } keys[] = {
         {"data_dir", strcmp(old->data_dir, next->data_dir) != 0},
+        {"public_url", strcmp(old->public_url, next->public_url) != 0},
+        {"agents", !texts_equal(&old->agents, &next->agents)},
         {"shards", old->shards != next->shards},
         {"calls_max", old->calls_max != next->calls_max},
         {"io", old->io != next->io},
@@ -256,9 +267,12 @@ void config_restart_keys(const struct config *old, const struct config *next, ch
         {"store", strcmp(old->store, next->store) != 0},
         {"api.bind", !address_equal(&old->api_bind, &next->api_bind)},
         {"media.bind", !address_equal(&old->media_bind, &next->media_bind)},
+        {"media.token_required", old->media_token != next->media_token},
         {"rtp.bind", !address_equal(&old->rtp_bind, &next->rtp_bind)},
         {"rtp.ports", old->rtp_ports.first != next->rtp_ports.first ||
                           old->rtp_ports.last != next->rtp_ports.last},
+        {"recording.enabled", old->recording_enabled != next->recording_enabled},
+        {"recording.format", old->recording_format != next->recording_format},
         {"journal.region_mb", old->journal_mb != next->journal_mb},
         {"twilio", !account_equal(&old->twilio, &next->twilio)},
         {"plivo", !account_equal(&old->plivo, &next->plivo)},

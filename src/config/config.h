@@ -66,7 +66,8 @@ void config_free(struct config **config);
 bool config_token_needed(const struct config *config);
 /* The account of the carrier of this name, NULL if there is no such carrier. */
 const struct config_account *config_account(const struct config *config, const char *carrier);
-/* Which keys differ and take effect only at the next start, as "shards, rtp.ports"; "" if none. */
+/* Which keys differ and take effect only at the next start (all but log.level and drain_seconds),
+ * as "shards, rtp.ports"; "" if none. */
 void config_restart_keys(const struct config *old, const struct config *next, char *out,
                          size_t out_bytes);
 

@@ -8,11 +8,17 @@
 #define ACTIVE_DB     6
 #define LOUD_DB       9
 #define ACTIVE_GAP_MS 60  /* loud blocks that near are one stretch */
+#define GO_ON_MS      700 /* a voice that paused for less goes on with its first voiced window */
 #define LOOK_BACK_MS  300 /* speech began at most so long before the detector noticed */
+/* What lies so far below the loudest block of the voice is not its end but the place that it came
+ * from: on a line that is silent between the sentences, that sound stands far above the floor. */
+#define FAINT_DB        20
+#define PEAK_FALLS_DB_S 6 /* how fast the loudest block is forgotten, once nobody speaks */
+#define PEAK_FALLS      (PEAK_FALLS_DB_S * VAD_LEVEL_PER_DB * VAD_BLOCK_MS / 1000)
 /* A window that the network is so sure of holds voice, loud or not, but up to its very end only
- * if it is loud there: sure of one more window than there is, on average by this. */
+ * if it is loud there: sure of some more windows than there are, on average by this. */
 #define SURE        950
-#define SURE_LAG_MS 60
+#define SURE_LAG_MS 90
 /* Windows that the network always judges: at the start, to learn the line, and after a loud one. */
 #define GATE_FIRST 16
 #define GATE_HOLD  8
@@ -73,10 +79,20 @@ static int64_t voice_ended(const struct vad *v, uint16_t per_mille)
 
     if (v->config.kind == VAD_SCRIPT)
         return v->at;
+    if (v->config.kind == VAD_ENERGY)
+        return v->active_last; /* loudness is all it knows */
     return per_mille >= SURE && sure > v->active_last ? sure : v->active_last;
 }
 
 /* ---- the decision, once per window ---- */
+/* How much voice makes a start: little, if somebody spoke just now. */
+static int64_t start_needs(const struct vad *v)
+{
+    bool goes_on = v->spoken && v->at - v->now.last_sample < samples_of(v, GO_ON_MS);
+
+    return goes_on ? 0 : samples_of(v, v->config.start_ms);
+}
+
 static void voiced_window(struct vad *v, uint32_t n)
 {
     int64_t ended = voice_ended(v, v->now.per_mille);
@@ -86,9 +102,9 @@ static void voiced_window(struct vad *v, uint32_t n)
     v->run += n;
     if (v->now.speaking) {
         v->now.last_sample = ended > v->now.last_sample ? ended : v->now.last_sample;
-    } else if (v->run + n / 2 >= samples_of(v, v->config.start_ms)) {
+    } else if (v->run + n / 2 >= start_needs(v)) {
         v->now.change = VAD_STARTED;
-        v->now.speaking = true;
+        v->now.speaking = v->spoken = true;
         v->now.first_sample = v->run_first;
         v->now.last_sample = ended > v->run_first ? ended : v->at;
     }
@@ -101,15 +117,27 @@ static void unvoiced_window(struct vad *v, uint32_t n)
         v->run = v->run > n ? v->run - n : 0;
     } else if (v->at - v->now.last_sample >= samples_of(v, v->config.stop_ms)) {
         v->now.change = VAD_STOPPED;
-        vad_end(v);
+        v->now.speaking = false;
+        v->run = 0;
     }
 }
 
+static bool is_faint(const struct vad *v, uint16_t level)
+{
+    return level + FAINT_DB * VAD_LEVEL_PER_DB < v->peak;
+}
+
+/* A voice goes on however faint it is; what begins so far below the last one is none. */
 static void judge(struct vad *v, uint16_t per_mille, uint32_t n)
 {
+    bool voice = per_mille >= v->config.confidence;
+
     v->now.per_mille = per_mille;
     v->now.volume = volume_of(v->window_level);
-    v->now.voiced = per_mille >= v->config.confidence && v->now.volume >= v->config.volume_min;
+    v->now.voiced = voice && v->now.volume >= v->config.volume_min &&
+                    (v->now.speaking || !is_faint(v, v->window_level));
+    if (voice && v->window_level > v->peak)
+        v->peak = v->window_level;
     if (v->now.voiced)
         voiced_window(v, n);
     else
@@ -119,7 +147,7 @@ static void judge(struct vad *v, uint16_t per_mille, uint32_t n)
 
 void vad_end(struct vad *v)
 {
-    v->now.speaking = false;
+    v->now.speaking = v->spoken = false;
     v->run = 0;
 }
 
@@ -137,9 +165,11 @@ static void block_done(struct vad *v)
     uint16_t margin = vad_energy_margin(&v->energy), level = v->energy.level;
     int64_t first = v->at - v->energy.block;
 
+    if (!v->now.speaking && !v->run)
+        v->peak -= v->peak < PEAK_FALLS ? v->peak : PEAK_FALLS;
     v->window_level = level > v->window_level ? level : v->window_level;
     v->window_margin = margin > v->window_margin ? margin : v->window_margin;
-    if (is_loud(v, margin) && volume_of(level) >= v->config.volume_min) {
+    if (is_loud(v, margin) && volume_of(level) >= v->config.volume_min && !is_faint(v, level)) {
         if (first - v->active_last > samples_of(v, ACTIVE_GAP_MS))
             v->active_first = first;
         v->active_last = v->at;

@@ -60,10 +60,12 @@ struct vad {
     int64_t active_first, active_last; /* the last stretch that was loud, as first and after-last */
     int64_t run_first;                 /* where the voiced run that may become speech began */
     uint32_t run;                      /* samples of it, less what was unvoiced in it */
+    bool spoken;                       /* somebody did, and may go on */
     uint32_t windows_run, windows_skipped; /* of the network, for metrics */
     uint16_t window_level, window_margin;  /* most in the window so far */
     uint16_t margin_before;                /* of the last block */
-    uint8_t gate_hold;                     /* windows that the gate stays open */
+    uint16_t peak;     /* level of the loudest block of the voice, falling when there is none */
+    uint8_t gate_hold; /* windows that the gate stays open */
 };
 
 /* `sample` is the number of the first sample to come. 0; -EINVAL: a rate that there is not, a

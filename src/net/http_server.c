@@ -14,11 +14,12 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "net/http_head.h"
+#include "net/http_listen.h"
 #include "net/http_request.h"
+#include "net/tls.h"
 
 #define ACCEPT_BATCH_MAX  16
 #define ACCEPT_PAUSE_MS   100 /* out of file descriptors: try again then */
-#define LISTEN_BACKLOG    128
 #define REPLY_HEAD_BYTES  2048
 #define REPLY_CHUNK_BYTES 32768 /* written at a time; the socket says when there is room again */
 #define REPLY_HEADERS_MAX 512
@@ -522,45 +523,6 @@ static void on_readable(uv_poll_t *handle, int status, int events)
     }
 }
 
-static int listen_open(struct http_server *server)
-{
-    struct sockaddr_storage to;
-    socklen_t to_len = address_to_sockaddr(&server->setup.local, &to);
-    const int on = 1;
-    int fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return -errno;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) ||
-        bind(fd, (struct sockaddr *)&to, to_len) || listen(fd, LISTEN_BACKLOG) ||
-        getsockname(fd, (struct sockaddr *)&to, &(socklen_t){sizeof(to)})) {
-        int err = -errno;
-        close(fd);
-        return err;
-    }
-    address_from_sockaddr(&to, &server->local);
-    server->listener = fd;
-    return 0;
-}
-
-static void listen_complain(const struct http_server *server, int err, char *why, size_t why_bytes)
-{
-    char text[ADDRESS_TEXT_BYTES];
-
-    address_text(&server->setup.local, text);
-    if (err == -EADDRINUSE)
-        snprintf(why, why_bytes, "the API cannot listen on %s: another program uses the port",
-                 text);
-    else if (err == -EACCES)
-        snprintf(why, why_bytes,
-                 "the API cannot listen on %s: ports below 1024 need a right that "
-                 "this user does not have",
-                 text);
-    else
-        snprintf(why, why_bytes, "the API cannot listen on %s: %s", text, strerror(-err));
-}
-
 static void listen_close(struct http_server *server)
 {
     if (server->listener < 0)
@@ -590,6 +552,20 @@ static const struct lws_protocols protocols[] = {
     {.name = NULL},
 };
 
+void http_server_renew(struct http_server *server)
+{
+    const struct http_server_setup *setup = &server->setup;
+    char why[300];
+
+    if (!setup->certificate)
+        return;
+    if (tls_files_try(setup->certificate, setup->key, why, sizeof(why)))
+        log_error("http", NULL, "%s: the certificate before it stays", why);
+    else if (lws_tls_cert_updated(server->context, setup->certificate, setup->key, NULL, 0, NULL,
+                                  0))
+        log_error("http", NULL, "%s: it is used from the next start on", setup->certificate);
+}
+
 static int library_open(struct http_server *server)
 {
     void *loops[1] = {server->setup.loop};
@@ -611,6 +587,12 @@ static int library_open(struct http_server *server)
         .keepalive_timeout = (int)server->setup.idle_s,
     };
 
+    if (server->setup.certificate) {
+        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+        info.alpn = "http/1.1";
+        info.ssl_cert_filepath = server->setup.certificate;
+        info.ssl_private_key_filepath = server->setup.key;
+    }
     lws_set_log_level(LLL_ERR | LLL_WARN, on_log);
     server->context = lws_create_context(&info);
     if (!server->context)
@@ -660,9 +642,14 @@ int http_server_new(const struct http_server_setup *setup, struct http_server **
         abort();
     server->setup = *setup;
     server->listener = -1;
-    err = listen_open(server);
-    if (err) {
-        listen_complain(server, err, why, why_bytes);
+    /* libwebsockets would only say that it failed. */
+    err = setup->certificate ? tls_files_try(setup->certificate, setup->key, why, why_bytes) : 0;
+    if (err)
+        goto fail;
+    server->listener = http_listen(&setup->local, &server->local);
+    if (server->listener < 0) {
+        err = server->listener;
+        http_listen_complain(&setup->local, err, why, why_bytes);
         goto fail;
     }
     err = timer_open(server);

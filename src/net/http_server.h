@@ -65,6 +65,8 @@ struct http_server_setup {
     size_t route_count;
     void (*on_request)(void *context, const struct http_ask *ask);
     void *context;
+    const char *certificate; /* PEM: speaks https alone; NULL: http */
+    const char *key;
     unsigned header_s; /* a request has this long to arrive whole: 5 */
     unsigned idle_s;   /* between requests: 10 */
     unsigned answer_s; /* for whoever answers, and again for the client to read it: 30 */
@@ -73,6 +75,8 @@ struct http_server_setup {
 /* Boot. 0, or -errno with one sentence that names the port. */
 MUST_USE int http_server_new(const struct http_server_setup *setup, struct http_server **out,
                              char *why, size_t why_bytes);
+/* Reads certificate and key again; bad files leave those before them in force, with a log line. */
+void http_server_renew(struct http_server *server);
 /* Takes no connection from now on; those that are there go on, each until its next answer. */
 void http_server_quiet(struct http_server *server);
 /* Closes everything, turning the loop until libwebsockets has let go of it. Not from a callback. */

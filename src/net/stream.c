@@ -2,6 +2,9 @@
 
 #include <errno.h>
 
+/* A pointer cannot travel in a message: what belongs to a stream waits here, on its thread. */
+static _Thread_local struct stream given[STREAMS_GIVEN_MAX];
+
 void stream_init(struct stream *s, io_id id, struct tls *take)
 {
     *s = (struct stream){.id = id, .tls = take, .ready = take == NULL};
@@ -77,6 +80,20 @@ int stream_send(struct stream *s, struct actor *a, struct slice plain)
     return err ? err : sent;
 }
 
+int stream_send_frame(struct stream *s, struct actor *a, frame_ref take)
+{
+    struct frame_pool *pool = shard_pool(a->shard);
+    int err = s->ready ? 0 : -ENOTCONN;
+
+    if (!err && !s->tls)
+        return send_ref(s, a, take);
+    for (frame_ref at = take; at != FRAME_NONE && !err; at = frame_at(pool, at)->next)
+        err = tls_write(s->tls, slice_of(frame_at(pool, at)->data, frame_at(pool, at)->len));
+    frame_put(pool, &take);
+    int sent = s->tls ? flush(s, a) : 0;
+    return err ? err : sent;
+}
+
 int stream_feed(struct stream *s, struct actor *a, struct slice received)
 {
     if (!s->tls) {
@@ -142,9 +159,31 @@ void stream_gone(struct stream *s)
     tls_free(&s->tls);
 }
 
-void stream_give(struct stream *s, struct actor *from, struct actor *to)
+int stream_give(struct stream *s, struct actor *from, struct actor *to)
 {
+    for (size_t i = 0; i < STREAMS_GIVEN_MAX && s->tls; i++) {
+        if (given[i].id != IO_NONE)
+            continue;
+        given[i] = *s;
+        s->tls = NULL;
+    }
+    if (s->tls)
+        return -ENOBUFS;
     actor_io_give(from, to, s->id);
+    stream_gone(s);
+    return 0;
+}
+
+void stream_take(struct stream *s, io_id id)
+{
+    stream_init(s, id, NULL);
+    for (size_t i = 0; i < STREAMS_GIVEN_MAX; i++) {
+        if (given[i].id != id)
+            continue;
+        *s = given[i];
+        given[i] = (struct stream){0};
+        return;
+    }
 }
 
 const char *stream_what(const struct stream *s)

@@ -10,6 +10,8 @@
 #include "net/tls.h"
 #include "runtime/shard.h"
 
+#define STREAMS_GIVEN_MAX 256 /* on their way from one actor to another, of one shard */
+
 struct stream {
     io_id id;        /* IO_NONE: there is none (any more) */
     struct tls *tls; /* NULL: plain */
@@ -25,6 +27,8 @@ MUST_USE int stream_begin(struct stream *s, struct actor *a);
 /* Plain bytes out. 0, -ENOBUFS: the peer does not read (nothing more can be sent on it), -ENOTCONN
  * before it is ready, -EPROTO. */
 MUST_USE int stream_send(struct stream *s, struct actor *a, struct slice plain);
+/* The same with a chain of frames, taken: on a plain stream it is not copied. */
+MUST_USE int stream_send_frame(struct stream *s, struct actor *a, frame_ref take);
 /* What the MSG_DATA in hand brought. 0 or -errno. */
 MUST_USE int stream_feed(struct stream *s, struct actor *a, struct slice received);
 /* The next plain bytes: 1 and *plain, which may be written to and lives until the next call or the
@@ -38,8 +42,10 @@ uint32_t stream_waiting(const struct stream *s, struct actor *a);
 void stream_close(struct stream *s, struct actor *a, bool flush);
 /* The io says that it is over (MSG_CLOSED, or MSG_CONNECTED with an error): the handle is dead. */
 void stream_gone(struct stream *s);
-/* Gives it to another actor of the shard. */
-void stream_give(struct stream *s, struct actor *from, struct actor *to);
+/* Gives it to another actor of the shard, which calls stream_take() with the io id before the next
+ * wait; what it needs beside waits here meanwhile. 0, or -ENOBUFS when too many are on the way. */
+MUST_USE int stream_give(struct stream *s, struct actor *from, struct actor *to);
+void stream_take(struct stream *s, io_id id);
 const char *stream_what(const struct stream *s);
 
 #endif

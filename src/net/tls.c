@@ -187,6 +187,15 @@ int tls_server_context_new(const char *certificate, const char *key, struct tls_
     return 0;
 }
 
+int tls_files_try(const char *certificate, const char *key, char *why, size_t why_bytes)
+{
+    struct tls_context *tried = NULL;
+    int err = tls_server_context_new(certificate, key, &tried, why, why_bytes);
+
+    tls_context_free(&tried);
+    return err;
+}
+
 void tls_context_free(struct tls_context **context)
 {
     if (!*context)

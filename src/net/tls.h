@@ -28,6 +28,8 @@ MUST_USE int tls_client_context_new(const char *ca_file, struct tls_context **ou
 /* Shows this chain (PEM, leaf first) and proves it with this key. */
 MUST_USE int tls_server_context_new(const char *certificate, const char *key,
                                     struct tls_context **out, char *why, size_t why_bytes);
+/* Whether a server could show and prove these: the same errors and sentences. */
+MUST_USE int tls_files_try(const char *certificate, const char *key, char *why, size_t why_bytes);
 /* Connections made of it live on. Accepts NULL. */
 void tls_context_free(struct tls_context **context);
 

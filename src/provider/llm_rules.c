@@ -89,6 +89,16 @@ static void understood_send(struct answer *a, const char *intent, const struct u
     intents_event(a->out, EVENT_UNDERSTOOD, a->epoch, builder_slice(&b));
 }
 
+/* What the caller is asked for when this answer has been spoken. */
+static void expects_send(const struct answer *a)
+{
+    const struct dialogue *d = a->d;
+    struct slice name = d->confirming   ? SLICE("confirm")
+                        : d->asked >= 0 ? a->r->slots[d->asked].name
+                                        : SLICE_NONE;
+    intents_event(a->out, EVENT_EXPECTS, a->epoch, name);
+}
+
 static void tool_call(struct answer *a, int intent)
 {
     char json[512];
@@ -387,6 +397,7 @@ static void tool_answer(struct answer *a, const struct provider_turn *turn)
 static void answer_send(struct answer *a)
 {
     struct slice text = builder_slice(&a->text);
+    expects_send(a);
     if (text.len && !a->quiet) {
         slice_cstr(slice_of(text.at, text.len < SAID_BYTES ? text.len : SAID_BYTES - 1), a->d->said,
                    SAID_BYTES);

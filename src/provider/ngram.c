@@ -19,7 +19,7 @@ struct gram {
 
 struct ngram {
     double openness;
-    uint64_t *keys;
+    struct gram *added; /* as they came, in threes */
     size_t count, size;
     struct gram *grams[3]; /* [order - 1], sorted by key */
     size_t gram_count[3];
@@ -47,44 +47,38 @@ void ngram_free(struct ngram **n)
         free((*n)->grams[i]);
         free((*n)->p[i]);
     }
-    free((*n)->keys);
+    free((*n)->added);
     free(*n);
     *n = NULL;
 }
 
-static int key_add(struct ngram *n, uint64_t key)
+static int key_add(struct ngram *n, uint64_t key, uint32_t times)
 {
     if (n->count == NGRAM_TOKENS_MAX)
         return -ENOSPC;
     if (n->count == n->size) {
         size_t size = n->size ? n->size * 2 : 4096;
-        uint64_t *moved = realloc(n->keys, size * sizeof(*moved));
+        struct gram *moved = realloc(n->added, size * sizeof(*moved));
         if (!moved)
             return -ENOMEM;
-        n->keys = moved;
+        n->added = moved;
         n->size = size;
     }
-    n->keys[n->count++] = key;
+    n->added[n->count++] = (struct gram){key, times};
     return 0;
 }
 
-int ngram_add(struct ngram *n, const uint16_t *words, size_t count)
+int ngram_add(struct ngram *n, const uint16_t *words, size_t count, uint32_t times)
 {
     uint64_t key = WORD_START;
     for (size_t i = 0; i <= count; i++) {
         uint64_t word = i < count ? words[i] + WORD_FIRST : WORD_END;
         key = ((key << 16) | word) & UINT64_C(0xffffffffffff);
-        int err = key_add(n, key);
+        int err = key_add(n, key, times);
         if (err)
             return err;
     }
     return 0;
-}
-
-static int key_order(const void *a, const void *b)
-{
-    const uint64_t *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
 }
 
 static int gram_order(const void *a, const void *b)
@@ -97,25 +91,19 @@ static int gram_order(const void *a, const void *b)
 static int grams_count(struct ngram *n, int order)
 {
     uint64_t mask = order == 3 ? UINT64_C(0xffffffffffff) : (UINT64_C(1) << (16 * order)) - 1;
-    uint64_t *keys = malloc((n->count + 1) * sizeof(*keys));
     struct gram *grams = malloc((n->count + 1) * sizeof(*grams));
-    size_t kept = 0;
-    if (!keys || !grams) {
-        free(keys);
-        free(grams);
+    size_t kept = 0, count = 0;
+    if (!grams)
         return -ENOMEM;
-    }
     for (size_t i = 0; i < n->count; i++)
-        if ((n->keys[i] & mask) >> (16 * (order - 1)))
-            keys[kept++] = n->keys[i] & mask;
-    qsort(keys, kept, sizeof(*keys), key_order);
-    size_t count = 0;
-    for (size_t i = 0; i < kept; i++) {
-        if (!count || grams[count - 1].key != keys[i])
-            grams[count++] = (struct gram){keys[i], 0};
-        grams[count - 1].count++;
-    }
-    free(keys);
+        if ((n->added[i].key & mask) >> (16 * (order - 1)))
+            grams[kept++] = (struct gram){n->added[i].key & mask, n->added[i].count};
+    qsort(grams, kept, sizeof(*grams), gram_order);
+    for (size_t i = 0; i < kept; i++)
+        if (count && grams[count - 1].key == grams[i].key)
+            grams[count - 1].count += grams[i].count;
+        else
+            grams[count++] = grams[i];
     n->grams[order - 1] = grams;
     n->gram_count[order - 1] = count;
     n->p[order - 1] = calloc(count + 1, sizeof(double));

@@ -17,8 +17,8 @@ struct ngram;
 /* `openness`: how much probability goes to what was never sampled, 1 is plain Witten-Bell. */
 struct ngram *ngram_new(double openness);
 void ngram_free(struct ngram **n);
-/* One sentence of word numbers below 65000. 0, -ENOSPC or -ENOMEM. */
-MUST_USE int ngram_add(struct ngram *n, const uint16_t *words, size_t count);
+/* One sentence of word numbers below 65000, counted so many times. 0, -ENOSPC or -ENOMEM. */
+MUST_USE int ngram_add(struct ngram *n, const uint16_t *words, size_t count, uint32_t times);
 /* Writes the model; name_of gives the spelling of a word. 0 or -errno. */
 MUST_USE int ngram_write(struct ngram *n, FILE *to, const char *(*name_of)(const void *, size_t),
                          const void *names, size_t name_count);

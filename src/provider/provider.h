@@ -83,7 +83,8 @@ enum provider_input_kind {
     /* from the actor */
     INPUT_START,  /* first input: config is valid from here on */
     INPUT_AUDIO,  /* stt: data is PCM16 mono at ops->rate_hz, any whole number of samples */
-    INPUT_SPEECH, /* stt: VAD says speech starts (flag 1) or pauses (flag 0) */
+    INPUT_SPEECH, /* stt: VAD says speech starts (flag 1; data: the answer that the agent has asked
+                     for, see EVENT_EXPECTS, or nothing) or pauses (flag 0) */
     INPUT_FINISH, /* stt: the utterance `epoch` is over, give its final; tts: text of epoch is all
                      in, see ops->ahead */
     INPUT_TEXT,   /* tts: data is one clause of `epoch` to speak */
@@ -157,11 +158,13 @@ enum provider_intent_kind {
 enum provider_event_kind {
     /* stt */
     EVENT_PARTIAL, /* text so far; flags EVENT_COMPLETE when it already is a whole sentence,
-                      EVENT_KEPT */
+                      EVENT_EXPECTED when it is one that answers what was asked, EVENT_KEPT */
     EVENT_FINAL,   /* text of utterance `epoch`, may be empty; confidence in percent */
     /* llm */
     EVENT_UNDERSTOOD, /* text: JSON {"intent":..,"slots":{..}}; how the turn was read, for the log
                        */
+    EVENT_EXPECTS,    /* text: name of the answer that this reply asks for ("day", "confirm"), under
+                         which the stt may know what callers say then; "" or never: any */
     EVENT_TEXT,       /* text: next piece of the answer, spaces included */
     EVENT_TOOL,       /* text: JSON {"name":..,"arguments":{..}}; tool_id names it */
     EVENT_HANG_UP,    /* end the call once what was said has been heard */
@@ -174,6 +177,7 @@ enum provider_event_kind {
 };
 
 #define EVENT_COMPLETE 1u
+#define EVENT_EXPECTED 4u
 #define EVENT_FATAL    1u
 #define EVENT_KEPT     2u /* PARTIAL: `heard_ms` of this socket's audio need not be sent again */
 

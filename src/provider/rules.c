@@ -536,8 +536,10 @@ void rules_understand(const struct rules *r, struct slice text, int asked, struc
     for (int i = 0; i < r->slot_count; i++)
         u->any_slot = u->any_slot || u->values[i][0];
     intent_find(r, &s, u);
-    /* "Yes, at nine" informs; "no, Tuesday" corrects, which is the same. */
-    bool weak = u->score <= 2 || u->intent == rules_intent(r, SLICE("yes")) ||
+    /* "Yes, at nine" informs; "no, Tuesday" corrects, which is the same. The answer to what was
+     * asked outweighs a cue beside it. */
+    int weight = asked >= 0 && u->values[asked][0] ? 4 : 2;
+    bool weak = u->score <= weight || u->intent == rules_intent(r, SLICE("yes")) ||
                 u->intent == rules_intent(r, SLICE("no"));
     if (u->any_slot && u->intent >= 0 && !r->intents[u->intent].reports && weak)
         u->intent = -1;

@@ -219,7 +219,8 @@ struct llm_state {
     bool hang_up;
     size_t at; /* bytes of the answer given */
     size_t len;
-    uint8_t text[SCRIPTED_LINE_BYTES];
+    const uint8_t *text; /* in the script, or */
+    uint8_t echo[ECHO_BYTES];
 };
 
 /* What an agent without a script answers. */
@@ -251,13 +252,12 @@ static struct slice llm_echo(const struct provider_turn *turn, uint8_t store[ECH
 
 static void llm_turn(struct llm_state *st, const struct provider_input *input, int64_t now_ns)
 {
-    uint8_t echo[ECHO_BYTES];
     struct scripted_answer a = {.first_ms = SCRIPTED_FIRST_MS};
 
     if (st->turn < st->script->llm_count)
         a = st->script->llm[st->turn];
     else
-        a.text = llm_echo(input->turn, echo);
+        a.text = llm_echo(input->turn, st->echo);
     st->epoch = input->epoch;
     st->answering = true;
     st->understood = false;
@@ -265,9 +265,8 @@ static void llm_turn(struct llm_state *st, const struct provider_input *input, i
     st->every_ms = a.every_ms;
     st->hang_up = a.hang_up;
     st->at = 0;
-    st->len = a.text.len < sizeof(st->text) ? a.text.len : sizeof(st->text);
-    if (st->len)
-        memcpy(st->text, a.text.at, st->len);
+    st->len = a.text.len;
+    st->text = a.text.at;
 }
 
 /* The next word with the blanks behind it, or all that is left. */

@@ -4,6 +4,7 @@
 #include "provider/sphinx_model.h"
 
 #include <errno.h>
+#include <sphinxbase/ngram_model.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,9 @@
 
 #define MODEL_FOLDER "/usr/share/pocketsphinx/model/en-us"
 #define SAMPLE_SEED  20240101
+#define ANSWER_TIMES                                                                               \
+    8 /* an answer is sampled once and counted so often: the same for less work                    \
+       */
 
 struct load {
     const struct provider_config *config;
@@ -196,37 +200,82 @@ static const char *name_of(const void *grammar, size_t i)
     return grammar_word(grammar, i);
 }
 
-static int lm_sample(struct load *l, struct ngram *n, size_t sentences)
+struct lm_plan {
+    double sentences, openness;
+    double expected; /* of an answer's sentences: how many are those of its context */
+};
+
+static int lm_sample(struct load *l, struct ngram *n, size_t context, size_t sentences,
+                     uint32_t times)
 {
-    struct rand r = {SAMPLE_SEED};
+    struct rand r = {SAMPLE_SEED + context};
     uint16_t words[GRAMMAR_SENTENCE_MAX];
     for (size_t i = 0; i < sentences; i++) {
-        size_t count = grammar_sample(l->model->grammar, &r, words);
-        if (count && ngram_add(n, words, count))
+        size_t count = grammar_sample(l->model->grammar, context, &r, words);
+        if (count && ngram_add(n, words, count, times))
             return fail(l, ENOMEM, "no memory for the language model");
     }
     return 0;
 }
 
-static int lm_make(struct load *l)
+/* A question's model is that of anything, with the answers expected to it on top: so it has the
+ * same vocabulary, and who answers otherwise is understood too. */
+static int lm_fill(struct load *l, struct ngram *n, size_t context, const struct lm_plan *plan)
 {
-    double sentences = 30000, openness = 0.7;
-    int err = number_setting(l, "sentences", 100, 200000, &sentences);
-    if (!err)
-        err = number_setting(l, "openness", 0.1, 100, &openness);
-    if (err)
-        return err;
-    struct ngram *n = ngram_new(openness);
-    FILE *to = memory_file("language-model", &l->model->lm_fd);
-    err = n && to ? lm_sample(l, n, (size_t)sentences)
-                  : fail(l, ENOMEM, "no memory for the language model");
-    if (!err && ngram_write(n, to, name_of, l->model->grammar, grammar_words(l->model->grammar)))
+    double answers = plan->sentences * plan->expected / (1 - plan->expected);
+    int err = lm_sample(l, n, GRAMMAR_ANYTHING, (size_t)plan->sentences, 1);
+    if (!err && context != GRAMMAR_ANYTHING)
+        err = lm_sample(l, n, context, (size_t)(answers / ANSWER_TIMES), ANSWER_TIMES);
+    return err;
+}
+
+/* From the text that everybody reads to the form that the engine loads at once. */
+static int lm_convert(struct load *l, int from, int to)
+{
+    char from_path[SPHINX_MEMORY_PATH], to_path[SPHINX_MEMORY_PATH];
+    sphinx_memory_path(from, from_path);
+    sphinx_memory_path(to, to_path);
+    logmath_t *math = logmath_init(SPHINX_LOG_BASE, 0, FALSE);
+    ngram_model_t *lm = math ? ngram_model_read(NULL, from_path, NGRAM_ARPA, math) : NULL;
+    int err = lm ? ngram_model_write(lm, to_path, NGRAM_BIN) : -1;
+    ngram_model_free(lm);
+    if (math)
+        logmath_free(math);
+    return err ? fail(l, EIO, "the language model could not be converted") : 0;
+}
+
+static int lm_make(struct load *l, size_t context, const struct lm_plan *plan)
+{
+    const struct grammar *g = l->model->grammar;
+    struct ngram *n = ngram_new(plan->openness);
+    int fd = -1;
+    FILE *to = memory_file("language-model", &fd);
+    int err = n && to ? lm_fill(l, n, context, plan)
+                      : fail(l, ENOMEM, "no memory for the language model");
+    if (!err && ngram_write(n, to, name_of, g, grammar_words(g)))
         err = fail(l, EIO, "the language model could not be written");
     if (to && fclose(to) && !err)
         err = fail(l, EIO, "the language model could not be written");
     ngram_free(&n);
-    id_add(l->model, (const char *)&sentences, sizeof(sentences));
-    id_add(l->model, (const char *)&openness, sizeof(openness));
+    l->model->lm_fd[context] = memfd_create("language-model", MFD_CLOEXEC);
+    if (!err)
+        err = lm_convert(l, fd, l->model->lm_fd[context]);
+    if (fd >= 0)
+        close(fd);
+    return err;
+}
+
+static int lms_make(struct load *l)
+{
+    struct lm_plan plan = {.sentences = 30000, .openness = 0.7, .expected = 0.7};
+    int err = number_setting(l, "sentences", 100, 200000, &plan.sentences);
+    if (!err)
+        err = number_setting(l, "openness", 0.1, 100, &plan.openness);
+    if (!err)
+        err = number_setting(l, "expected", 0, 0.95, &plan.expected);
+    for (size_t i = 0; i < grammar_contexts(l->model->grammar) && !err; i++)
+        err = lm_make(l, i, &plan);
+    id_add(l->model, (const char *)&plan, sizeof(plan));
     return err;
 }
 
@@ -290,12 +339,17 @@ static int model_fill(struct load *l)
     if (!err)
         err = number_setting(l, "ending", 0.0001, 1, &m->ending);
     if (!err && by_lm)
-        err = lm_make(l);
+        err = lms_make(l);
     id_add(m, m->acoustic, strlen(m->acoustic));
     id_add(m, m->features, strlen(m->features));
     id_add(m, m->adaptation, strlen(m->adaptation));
     id_add(m, (const char *)&m->language_weight, sizeof(m->language_weight));
     return err;
+}
+
+void sphinx_memory_path(int fd, char path[SPHINX_MEMORY_PATH])
+{
+    snprintf(path, SPHINX_MEMORY_PATH, "/proc/self/fd/%d", fd);
 }
 
 int sphinx_model_load(const struct provider_config *config, struct sphinx_model **out, char *why,
@@ -304,7 +358,8 @@ int sphinx_model_load(const struct provider_config *config, struct sphinx_model 
     struct sphinx_model *m = calloc(1, sizeof(*m));
     if (!m)
         return -ENOMEM;
-    m->dict_fd = m->lm_fd = -1;
+    m->dict_fd = -1;
+    memset(m->lm_fd, -1, sizeof(m->lm_fd));
     m->id = UINT64_C(14695981039346656037);
     struct load l = {config, m, why, why_bytes};
     int err = model_fill(&l);
@@ -320,8 +375,9 @@ void sphinx_model_free(struct sphinx_model **m)
         return;
     if ((*m)->dict_fd >= 0)
         close((*m)->dict_fd);
-    if ((*m)->lm_fd >= 0)
-        close((*m)->lm_fd);
+    for (size_t i = 0; i < GRAMMAR_CONTEXTS_MAX; i++)
+        if ((*m)->lm_fd[i] >= 0)
+            close((*m)->lm_fd[i]);
     grammar_free(&(*m)->grammar);
     free(*m);
     *m = NULL;

@@ -20,8 +20,12 @@ extern const struct clock clock_machine;
 /* A seed from the operating system; aborts without one. */
 uint64_t clock_seed(void);
 
-/* A cheap counter for measuring spans inside a shard, and how to read it. */
+/* A cheap counter for measuring spans of less than an hour inside a shard, and how to read it:
+ * right to some per cent. clock_cycles_init() comes first, at boot, from any thread; it may take 1
+ * ms. */
+void clock_cycles_init(void);
 uint64_t clock_cycles(void);
 int64_t clock_cycles_to_ns(uint64_t cycles);
+uint64_t clock_cycles_of_ns(int64_t span_ns);
 
 #endif

@@ -42,6 +42,7 @@ struct shard {
     struct wheel wheel;
     struct rand rand;
     uint64_t mark;         /* clock_cycles() when the last handler ended, or the round began */
+    uint64_t slow_cycles;  /* of a handler that took too long */
     uint32_t clock_events; /* delivered since the clock was looked at */
     struct frame_pool *pool;
     struct block_pool *blocks;

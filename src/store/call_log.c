@@ -25,6 +25,8 @@ struct build {
     struct builder text; /* transcript_text */
     bool begun;
     bool ended;
+    uint32_t seq; /* of the last record */
+    bool missing; /* a record before it */
     int64_t start_ms;
     int64_t last_ms; /* the latest instant that any record names */
     char campaign[BLOB_NAME_BYTES];
@@ -310,6 +312,8 @@ static void record_take(struct build *b, const struct journal_record *in)
         [JOURNAL_EFFECT] = effect_take,    [JOURNAL_CALL_END] = end_take,
     };
 
+    b->missing = b->missing || in->seq > b->seq + 1;
+    b->seq = in->seq;
     if (in->type < ARRAY_LEN(take) && take[in->type])
         take[in->type](b, in);
 }
@@ -341,12 +345,13 @@ static int paths_set(struct build *b)
 /* The transcript file holds what a reader of the conversation wants, without the ledger. */
 static char *transcript_dump(struct build *b)
 {
-    static const char *const keys[] = {"call_id",    "campaign_id", "agent_id",  "status",
-                                       "start_time", "end_time",    "transcript"};
+    static const char *const keys[] = {"call_id",    "campaign_id", "agent_id",       "status",
+                                       "start_time", "end_time",    "log_incomplete", "transcript"};
     json_t *file = json_object();
 
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-        json_object_set(file, keys[i], json_object_get(b->doc, keys[i]));
+        if (json_object_get(b->doc, keys[i]))
+            json_object_set(file, keys[i], json_object_get(b->doc, keys[i]));
     char *text = json_dumps(file, JSON_INDENT(2));
 
     json_decref(file);
@@ -359,6 +364,8 @@ static int log_finish(struct build *b, const struct call_log_extra *extra)
         return -ENOENT;
     if (!b->ended)
         interrupted_set(b, extra);
+    if (b->missing)
+        set(b, b->doc, "log_incomplete", json_true());
     int rc = paths_set(b);
 
     if (rc)

@@ -31,6 +31,7 @@ static const struct entity_field call_log_fields[] = {
     {"effects", ENTITY_LIST, ENTITY_PRIVATE},
     {"recording", ENTITY_TEXT, 0},
     {"recording_incomplete", ENTITY_BOOL, 0},
+    {"log_incomplete", ENTITY_BOOL, 0},
     {"transcript_file", ENTITY_TEXT, 0},
     {"sentiment", ENTITY_TEXT, 0},
     {"emotions", ENTITY_LIST, 0},

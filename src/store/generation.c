@@ -1,5 +1,6 @@
 #include "store/generation.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -73,4 +74,22 @@ bool generation_passed(const char *data_dir, uint32_t mine)
     uint32_t last = number_read(fd);
     close(fd);
     return last > mine;
+}
+
+bool generation_there(const char *data_dir, uint32_t number)
+{
+    char path[PATH_BYTES], begin[16];
+    bool there = false;
+    struct dirent *e;
+
+    snprintf(path, sizeof(path), "%s/journal", data_dir);
+    snprintf(begin, sizeof(begin), "%08x-", number);
+    DIR *dir = opendir(path);
+
+    if (!dir)
+        return false;
+    while (!there && (e = readdir(dir)))
+        there = !strncmp(e->d_name, begin, strlen(begin)) && strstr(e->d_name, ".journal");
+    closedir(dir);
+    return there;
 }

@@ -22,6 +22,7 @@
 #define REGION_MAX      ((size_t)1 << 30)
 #define RECORD_MAX      (sizeof(struct disk_record) + JOURNAL_PAYLOAD_MAX)
 #define RESERVE_BYTES   (5 * RECORD_MAX) /* room to carry a record over the end of two laps */
+#define END_BYTES       256              /* kept free for the end of every call that is open */
 #define COPY_CALL_MAX   16384 /* records of one call: its bytes over the smallest record */
 #define CARRY_BYTES_MAX 65536 /* looked at for the sake of one record: some 0.2 ms */
 #define NO_CALL         UINT32_MAX
@@ -292,11 +293,12 @@ static void head_tidy(struct journal_shard *s, size_t bytes)
 }
 
 /* Makes room for `bytes` more and the reserve, or not with a bounded effort. */
-static bool room_make(struct journal_shard *s, size_t bytes)
+static bool room_make(struct journal_shard *s, size_t bytes, bool end)
 {
     uint64_t until = s->region->head + CARRY_BYTES_MAX;
+    size_t ends = end ? 0 : (size_t)s->calls * END_BYTES;
 
-    if (s->live + bytes + RESERVE_BYTES + 2 * RECORD_MAX > s->size)
+    if (s->live + bytes + ends + RESERVE_BYTES + 2 * RECORD_MAX > s->size)
         return false;
     head_tidy(s, bytes);
     while (s->tail - s->region->head + bytes + RESERVE_BYTES > s->size) {
@@ -315,16 +317,17 @@ static int record_add(struct journal_shard *s, uint32_t slot, enum journal_type 
         .type = (uint16_t)type, .version = 1, .slot = slot, .generation = c->generation};
     size_t bytes = padded(payload.len);
 
+    /* A record that is refused leaves a hole in the numbers: readers know that one is missing. */
+    head.seq = ++c->seq;
     if (payload.len > JOURNAL_PAYLOAD_MAX)
         return -EMSGSIZE;
     bool end = type == JOURNAL_CALL_END || type == JOURNAL_STORED;
     bool much = c->bytes + bytes > JOURNAL_CALL_BYTES_MAX || c->records >= COPY_CALL_MAX - 2;
 
-    if ((much && !end) || !room_make(s, bytes)) {
+    if ((much && !end) || !room_make(s, bytes, end)) {
         s->refused++;
         return -ENOSPC;
     }
-    head.seq = ++c->seq;
     memcpy(head.call_id, c->call_id, sizeof(head.call_id));
     record_put(s, &head, payload);
     c->records++;

@@ -62,7 +62,8 @@ struct journal_shard *journal_shard(struct journal *journal, uint32_t shard);
 /* Opens a call with its first record. *handle names it from now on. -ENOSPC, -EINVAL (bad id). */
 MUST_USE int journal_begin(struct journal_shard *s, const char *call_id, struct slice payload,
                            uint32_t *handle);
-/* One more record. -ENOSPC: counted, nothing written. -ENOENT: no such call is open. */
+/* One more record. -ENOSPC: counted, nothing written, and the next record's `seq` tells; the end of
+ * a call finds room kept for it. -ENOENT: no such call is open. */
 MUST_USE int journal_add(struct journal_shard *s, uint32_t handle, enum journal_type type,
                          struct slice payload);
 /* The store has the call's log: its space may be reused and the handle is dead. */

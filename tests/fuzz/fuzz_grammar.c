@@ -14,9 +14,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 4096 || grammar_parse(slice_of(data, size), "fuzz", &g, why, sizeof(why)))
         return 0;
     void *scratch = malloc(grammar_scratch_bytes(g));
-    grammar_sample(g, &r, words);
-    if (scratch)
-        grammar_end_share(g, slice_of(data, size), scratch);
+    for (size_t i = 0; i < grammar_contexts(g); i++) {
+        grammar_sample(g, i, &r, words);
+        if (scratch)
+            grammar_end_share(g, i, slice_of(data, size), scratch);
+    }
     free(scratch);
     grammar_free(&g);
     return 0;

@@ -102,6 +102,17 @@ def check_old_call(r, server, call, call_id):
     r.check(abs(off) < 0.1, f"its recording is {off:+.3f} s off its length")
 
 
+def end_old_call(r, new, call_id):
+    """The new one cannot end a call of the old one, and says whose it is."""
+    try:
+        new.delete(f"/calls/{call_id}")
+        r.check(False, "the old one's call was ended by the new one")
+    except urllib.error.HTTPError as error:
+        text = error.read().decode()
+        r.check(error.code == 409 and f"generation {generation(call_id)} has" in text,
+                f"DELETE of the old one's call: {error.code} {text}")
+
+
 def change(r, old, new):
     """The change of generations while a call goes on in the old one."""
     call = Call(old, steps_of(WHOLE_CALL))
@@ -128,6 +139,7 @@ def change(r, old, new):
     new_calls(r, new, generation(call_id), 6)
     r.check(old.process.poll() is None, "the old one did not wait for its call")
     rtp_calls(r, new, generation(call_id), 12)
+    end_old_call(r, new, call_id)
     token = new.post("/media-tokens", {"agent": "clinic"})
     r.check(token.get("token"), "no token during the change")
     check_old_call(r, new, call, call_id)

@@ -72,7 +72,7 @@ def settle(r, server, number):
     until = time.monotonic() + 15
     while True:
         shards = server.json("/actors")["shards"]
-        quiet = all(s["actors_count"] == 1 and s["frames_used"] == 0 for s in shards)
+        quiet = all(s["actors_count"] == 2 and s["frames_used"] == 0 for s in shards)
         if quiet or time.monotonic() > until:
             break
         time.sleep(0.2)

@@ -87,15 +87,18 @@ def warm(folder, server, agent="load"):
     time.sleep(5)
 
 
-def settled(r, server, before=None, seconds=5.0, what="at the end"):
-    """Only the roots are left and no frame is in use, after so many seconds; descriptors are as
-    many as before."""
-    time.sleep(seconds)
+def held(server):
+    """What a server without calls holds: actors and frames of each shard, descriptors."""
     shards = server.json("/actors")["shards"]
-    left = [(s["actors_count"], s["frames_used"]) for s in shards]
-    r.check(all(pair == (1, 0) for pair in left), f"{what}: actors and frames left: {left}")
-    if before is not None:
-        r.check(server.fds() == before, f"{what}: {server.fds()} descriptors, {before} before")
+    return {"actors": [s["actors_count"] for s in shards],
+            "frames": [s["frames_used"] for s in shards], "fds": server.fds()}
+
+
+def settled(r, server, before, seconds=5.0, what="at the end"):
+    """So many seconds after the last call it holds what it held before the first."""
+    time.sleep(seconds)
+    after = held(server)
+    r.check(after == before, f"{what}: {after}, before {before}")
 
 
 def shard_threads(server):

@@ -5,7 +5,7 @@ import argparse
 import tempfile
 import threading
 
-from tests.live.load import FIXED, Load, loaded_server, settled
+from tests.live.load import FIXED, Load, held, loaded_server, settled, warm
 from tests.live.result import Result
 
 BETWEEN_BATCHES_KB = 1024
@@ -30,22 +30,24 @@ def mean(values):
     return sum(values) / max(1, len(values))
 
 
-def batch(r, folder, server, number, o):
+def batch(r, folder, server, before, number, o):
     """Two kinds of callers at once, a little faster than the server has places."""
     memory = Memory(server)
     seconds = max(4, o.calls // (2 * o.rate))
     loads = [Load(folder, f"{via}{number}", server, via, "load", "--calls", 0, "--churn", o.rate,
                   "--churn-ms", o.last_ms, "--settle", 0, "--hold", seconds, "--seed", 7)
              for via in ("rtp", "twilio")]
-    steps = [load.report()["steps"][0] for load in loads]
+    reports = [load.report() for load in loads]
+    steps = [report["steps"][0] for report in reports]
     memory.ended.set()
     memory.join()
-    settled(r, server, what=f"batch {number}")
+    settled(r, server, before, what=f"batch {number}")
     quarter = len(memory.kb) // 4
     slope = mean(memory.kb[-quarter:]) - mean(memory.kb[quarter:2 * quarter])
     found = {key: sum(s[key] for s in steps)
              for key in ("begun", "admitted", "refused", "completed", "held_back")}
-    found.update(slope_kb=round(slope), rss_kb=server.rss_kb())
+    found.update(slope_kb=round(slope), rss_kb=server.rss_kb(),
+                 notes=[report["notes"] for report in reports])
     r.tell(f"batch {number}: {found}")
     r.check(found["refused"] > 0, f"batch {number}: nobody was refused")
     r.check(found["completed"] > 0, f"batch {number}: no call was completed")
@@ -62,7 +64,9 @@ def main():
     r = Result("memory")
     with tempfile.TemporaryDirectory(prefix="sidetone-") as folder:
         with loaded_server(folder, CALLS_MAX, prefix=FIXED) as server:
-            found = [batch(r, folder, server, i, o) for i in (1, 2)]
+            warm(folder, server)
+            before = held(server)
+            found = [batch(r, folder, server, before, i, o) for i in (1, 2)]
             growth = found[1]["rss_kb"] - found[0]["rss_kb"]
             r.facts.update(batches=found, growth_kb=growth)
             r.check(growth <= BETWEEN_BATCHES_KB, f"a second batch left {growth} KB more")

@@ -6,9 +6,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 
 from tests.live.result import Result
 from tests.live.server import BUILD, Server, free_port, program, share, short_agent
@@ -207,6 +209,40 @@ def try_data(r, folder):
     refused(r, "cut VAD weights", [binary, "--check-config"], r"silero_v6_8k\.bin")
 
 
+def try_reload(r, folder):
+    """SIGHUP with a good file, and with a bad one, which changes nothing."""
+    server = server_of(folder, "reload", {"log": {"level": "debug"}})
+    with server:
+        server.start()
+        server.config.update({"log": {"level": "warn"}, "calls_max": 7})
+        server.command() # writes the file
+        server.signal(signal.SIGHUP)
+        r.check(server.said("configuration was read; these wait for a restart: calls_max$", 5),
+                "SIGHUP: the log does not name calls_max")
+        server.restart_log()
+        server.config.update({"log": {"level": "debug"}, "calls_max": "many"})
+        server.command()
+        server.signal(signal.SIGHUP)
+        said = server.said("calls_max.*the configuration before it stays$", 5)
+        r.check(len(said) == 1, f"SIGHUP with a bad file: {said}")
+        time.sleep(0.5)
+        loud = [x for x in server.log_of_process() if x["level"] in ("debug", "info")]
+        r.check(not loud, f"SIGHUP: log.level did not change, or not stay: {loud[:1]}")
+        r.check(server.stop() == 0, "SIGHUP: the server did not end in order")
+
+
+def try_threads(r, folder):
+    """Whichever thread cannot be started, those before it end as well."""
+    if not r.check(shutil.which("strace"), "strace is missing"):
+        return
+    for number in (1, 2, 4, 5, 6): # the log's, lanes', the shards'
+        server = server_of(folder, f"thread-{number}", {"shards": 2})
+        refused(r, f"thread {number} refused",
+                ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=clone3", "-e",
+                 f"inject=clone3:error=EAGAIN:when={number}", *server.command()],
+                "^cannot start .*thread: Resource temporarily unavailable$")
+
+
 def try_usage(r):
     for arguments, code in ((["--nonsense"], 2), (["surplus"], 2), (["--help"], 0),
                             (["--version"], 0), (["--check-config"], 0)):
@@ -226,6 +262,8 @@ def main():
         try_disks(r, folder)
         try_folders(r, folder)
         try_data(r, folder)
+        try_reload(r, folder)
+        try_threads(r, folder)
         try_usage(r)
     r.finish()
 

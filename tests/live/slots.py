@@ -6,12 +6,12 @@ import tempfile
 import threading
 import time
 
-from tests.live.load import (FIXED, Allocations, Load, loaded_server, settled, shard_threads,
+from tests.live.load import (FIXED, Allocations, Load, held, loaded_server, settled, shard_threads,
                              speech, warm)
 from tests.live.result import Result
 
 LATE_MOST = 1 # of 100,000 slots more than 5 ms late
-TALK = ["--spurt", 2050, "--script-ms", 450 + 40 + 50 + 30]
+TALK = ["--spurt", 2450, "--script-ms", 900 + 40 + 50 + 30]
 
 
 class Watch(threading.Thread):
@@ -53,7 +53,7 @@ def run(r, folder, o):
     counters = Allocations(folder)
     with loaded_server(folder, o.calls + 16, "silero", FIXED + counters.prefix) as server:
         warm(folder, server, "silero")
-        fds, voices = server.fds(), speech(folder)
+        before, voices = held(server), speech(folder)
         half = [o.calls // 2, o.calls - o.calls // 2]
         loads = [Load(folder, via, server, via, "silero", "--calls", n, "--rate", 100, "--settle",
                       2, "--hold", o.seconds, "--seed", n + i, "--speech", voices, *TALK)
@@ -67,7 +67,7 @@ def run(r, folder, o):
         grown = watch.seen[-1] - watch.seen[0] if watch.seen else -1
         r.facts.update(allocations=grown, allocation_seconds=len(watch.seen))
         r.check(grown == 0, f"the shards allocated {grown} times from second 10 on")
-        settled(r, server, fds)
+        settled(r, server, before)
         r.check(server.stop() == 0, "the server did not end in order")
 
 

@@ -6,8 +6,12 @@ import base64
 import hashlib
 import hmac
 import http.client
+import http.server
+import json
 import socket
 import tempfile
+import threading
+import urllib.error
 import urllib.parse
 import xml.etree.ElementTree as xml
 
@@ -166,6 +170,80 @@ def hostile(r, server):
             "refusals are not counted")
 
 
+class Carrier(http.server.ThreadingHTTPServer):
+    """The REST API of a carrier: keeps what it was asked, answers as told."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), CarrierHandler)
+        self.asked, self.answer = [], (201, {})
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class CarrierHandler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.server.asked.append((self.path, dict(self.headers), body))
+        status, answer = self.server.answer
+        text = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+def refusal(server, body):
+    """Status and message of a POST /calls that must fail."""
+    try:
+        return 201, server.post("/calls", body)
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())["error"]["message"]
+
+
+def dialling(r, server, carrier):
+    basic = "Basic " + base64.b64encode(f"AC1:{SECRET}".encode()).decode()
+    carrier.answer = (201, {"sid": "CA77", "status": "queued"})
+    placed = server.post("/calls", {"agent": "clinic", "carrier": "twilio", "to": "+15550009",
+                                    "ring_seconds": 20})
+    r.check(placed == {"carrier": "twilio", "carrier_call_id": "CA77"}, f"placed: {placed}")
+    path, headers, body = carrier.asked[-1]
+    form = urllib.parse.parse_qs(body)
+    r.check(path == "/2010-04-01/Accounts/AC1/Calls.json", f"asked at {path}")
+    r.check(headers.get("Authorization") == basic, "the account did not sign in")
+    r.check(form["To"] == ["+15550009"] and form["From"] == ["+15550000"] and
+            form["Url"] == [PUBLIC + "/twilio/voice?agent=clinic"] and
+            form["StatusCallback"] == [PUBLIC + "/twilio/status"] and form["Timeout"] == ["20"],
+            f"asked for {form}")
+    carrier.answer = (201, {"message": "call fired", "request_uuid": "u-77"})
+    placed = server.post("/calls", {"agent": "clinic", "carrier": "plivo", "to": "15550009",
+                                    "from": "15550001"})
+    r.check(placed == {"carrier": "plivo", "carrier_call_id": "u-77"}, f"placed: {placed}")
+    asked = json.loads(carrier.asked[-1][2])
+    r.check(asked["to"] == "15550009" and
+            asked["answer_url"] == PUBLIC + "/plivo/answer?agent=clinic", f"asked for {asked}")
+    carrier.answer = (400, {"code": 21211, "message": "not a valid phone number"})
+    status, message = refusal(server, {"agent": "clinic", "carrier": "twilio", "to": "+15550009"})
+    r.check(status == 502 and message == "Twilio answered 400: not a valid phone number",
+            f"a refusal is told as {status} {message}")
+    for body, what in (({"to": "+15550009"}, "no carrier named of three"),
+                       ({"to": "+15550009", "carrier": "pigeon"}, "no such carrier"),
+                       ({"to": "tomorrow", "carrier": "twilio"}, "no number"),
+                       ({"to": "+15550009", "carrier": "vobiz"}, "no number of ours")):
+        status, message = refusal(server, {"agent": "clinic", **body})
+        r.check(status == 400, f"{what} gets {status} {message}")
+    carrier.shutdown()
+    carrier.server_close()
+    status, message = refusal(server, {"agent": "clinic", "carrier": "twilio", "to": "+15550009"})
+    r.check(status == 502 and "cannot be reached" in str(message),
+            f"a carrier that is away is told as {status} {message}")
+
+
 def unconfigured(r, folder, agent):
     """Without an account only a server for local peers answers."""
     with Server(folder, agent=agent, name="open") as server:
@@ -188,8 +266,11 @@ def main():
         agent = short_agent(folder)
         second = short_agent(folder, "Hi.", phone_numbers=["+15550002"], id="second",
                              file="second.yaml")
+        carrier = Carrier()
         accounts = {name: {key: "AC1", "auth_token": SECRET} for name, key in
                     (("twilio", "account_sid"), ("plivo", "auth_id"), ("vobiz", "auth_id"))}
+        for name, number in (("twilio", "+15550000"), ("plivo", "15550000")):
+            accounts[name].update(api_url=carrier.url, **{"from": number})
         config = {"public_url": PUBLIC, "agents": [agent, second], **accounts}
         with Server(folder, config) as server:
             server.start()
@@ -197,6 +278,7 @@ def main():
             numbers(r, server)
             whole_call(r, server)
             hostile(r, server)
+            dialling(r, server, carrier)
             r.check(server.stop() == 0, "the server did not end in order")
         unconfigured(r, folder, agent)
     r.finish()

@@ -80,6 +80,7 @@ static void take_event(struct stand_in *s, const struct provider_ops *ops,
         break;
     case EVENT_PARTIAL:
     case EVENT_UNDERSTOOD:
+    case EVENT_EXPECTS:
     case EVENT_TOOL:
     case EVENT_DONE:
         break;

@@ -175,9 +175,24 @@ static void refused(struct sim_caller *c, const char *what)
     c->phase = CALLER_GONE;
 }
 
+/* Minted when it is used, by the clock that the store's program reads. */
+static const char *mint(struct sim_caller *c, char text[TOKEN_TEXT_BYTES])
+{
+    uint8_t nonce[TOKEN_NONCE_BYTES];
+    char agent[16];
+
+    for (size_t i = 0; i < sizeof(nonce); i++)
+        nonce[i] = (uint8_t)rand_below(&c->sim->rand, 256);
+    snprintf(agent, sizeof(agent), "sim%u", c->index);
+    if (token_mint(&c->sim->token_key, agent, sim_wall_ms(c->sim), nonce, text, TOKEN_TEXT_BYTES))
+        sim_wrong(c->sim, "no token could be minted");
+    return text;
+}
+
 static void prepare(struct sim_caller *c)
 {
     static char targets[CALLERS_MAX][400];
+    char text[TOKEN_TEXT_BYTES];
     char *target = targets[c->index];
     struct caller_config config = {.dialect = c->rtp ? &caller_rtp : &caller_twilio,
                                    .host = "127.0.0.1:7860",
@@ -190,8 +205,10 @@ static void prepare(struct sim_caller *c)
                                    .message = c->message,
                                    .message_bytes = WS_MESSAGE_BYTES_MAX};
 
-    snprintf(target, sizeof(targets[0]), "/media/sim%u%s%s", c->index, c->token[0] ? "/" : "",
-             c->token);
+    snprintf(target, sizeof(targets[0]), "/media/sim%u", c->index);
+    if (c->token != TOKEN_NONE)
+        snprintf(target + strlen(target), sizeof(targets[0]) - strlen(target), "/%s",
+                 c->token == TOKEN_GOOD ? mint(c, text) : "signed-by-nobody");
     caller_init(c->caller, &config);
     caller_output_init(c->out);
     script_start(c->run, &c->scene->script);
@@ -341,20 +358,6 @@ static const struct scene *pick_scene(struct sim *sim)
     return &o->scenes[rand_below(&sim->rand, o->scene_count)];
 }
 
-/* The store's program reads the machine's clock, and so must who mints for it. */
-static void bring_token(struct sim_caller *c)
-{
-    uint8_t nonce[TOKEN_NONCE_BYTES];
-    char agent[16];
-
-    for (size_t i = 0; i < sizeof(nonce); i++)
-        nonce[i] = (uint8_t)rand_below(&c->sim->rand, 256);
-    snprintf(agent, sizeof(agent), "sim%u", c->index);
-    if (token_mint(&c->sim->token_key, agent, clock_machine.wall_ms(NULL), nonce, c->token,
-                   sizeof(c->token)))
-        sim_wrong(c->sim, "no token could be minted");
-}
-
 void callers_begin(struct sim *sim)
 {
     sim->caller_count = 3 + rand_below(&sim->rand, CALLERS_MAX - 2);
@@ -375,7 +378,6 @@ void callers_begin(struct sim *sim)
         c->rtp = c->scene->script.dialect == &caller_rtp;
         c->start_ns = sim->now_ns + sim_draw_ms(sim, 0, 6000);
         c->lane_tts = rand_chance(&sim->rand, 400);
-        if (!c->rtp && rand_chance(&sim->rand, 250))
-            bring_token(c);
+        c->token = !c->rtp && rand_chance(&sim->rand, 250) ? TOKEN_GOOD : TOKEN_NONE;
     }
 }

@@ -14,7 +14,8 @@
 static void check_shard(struct sim *sim, struct shard *shard)
 {
     struct shard_load load = shard_load(shard);
-    uint32_t sessions = 0, roots = sim->draining ? 0 : 1;
+    uint32_t sessions = 0, roots = sim->draining ? 0 : ROOTS_SIM;
+    uint32_t open = sim->draining ? 0 : 1; /* the switchboard's session and listener */
 
     for (uint32_t host = 0; host < SHARDS_MAX; host++)
         sessions += shard->lane_used_by_host[host];
@@ -25,10 +26,10 @@ static void check_shard(struct sim *sim, struct shard *shard)
                   load.frames_used);
     if (load.queue_depth)
         sim_wrong(sim, "shard %u has %u messages waiting", shard_index(shard), load.queue_depth);
-    if (sessions != roots)
+    if (sessions != open)
         sim_wrong(sim, "shard %u has %u lane sessions after its calls", shard_index(shard),
                   sessions);
-    if (shard_io(shard)->ops->open_count(shard_io(shard)) != roots)
+    if (shard_io(shard)->ops->open_count(shard_io(shard)) != open)
         sim_wrong(sim, "shard %u has %u handles open after its calls", shard_index(shard),
                   shard_io(shard)->ops->open_count(shard_io(shard)));
     if (!sim->draining && sim->calls_shown[shard_index(shard)])

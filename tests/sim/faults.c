@@ -86,10 +86,9 @@ static void plan_caller(struct sim *sim, struct sim_caller *c, enum weather weat
     }
     if (rand_chance(&sim->rand, 350))
         plan_provider(sim, c);
-    if (c->token[0] && rand_chance(&sim->rand, 200)) {
+    if (c->token && rand_chance(&sim->rand, 200)) {
         c->faulty = true;
-        /* Whole: a real one's letters depend on the machine's clock, which its store reads. */
-        snprintf(c->token, sizeof(c->token), "%s", "signed-by-nobody");
+        c->token = TOKEN_BAD;
         count_fault(sim, FAULT_BAD_TOKEN);
     }
     if (rand_chance(&sim->rand, 150)) {

@@ -243,7 +243,7 @@ static bool calls_over(const struct sim *sim)
     if (!callers_over(sim) || !strangers_over(sim))
         return false;
     for (uint32_t i = 0; i < sim->shard_count; i++)
-        if (shard_load(sim->shards[i]).actors > 1)
+        if (shard_load(sim->shards[i]).actors > ROOTS_SIM)
             return false;
     return true;
 }

@@ -25,6 +25,7 @@
 #define UNSENT_MAX    262144
 #define PHASES        5
 #define FRAMES_SIM    6000
+#define ROOTS_SIM     2 /* of a shard: switchboard and network */
 #define WALL_START_MS INT64_C(1790000000000)
 
 /* FAULT(NAME, text): what can go wrong inside, beside what SIM_FAULTS lists of the outside. */
@@ -122,7 +123,7 @@ struct sim_caller {
     bool lane_tts;
     enum script_result result;
     char why[WHY_MAX];
-    char token[256];
+    enum { TOKEN_NONE, TOKEN_GOOD, TOKEN_BAD } token;
     struct product_call call;
     /* large, kept over seeds */
     struct caller *caller;
@@ -234,6 +235,7 @@ int sim_run(struct sim *sim, const struct options *options, struct sim_caller *c
 void sim_wrong(struct sim *sim, const char *format, ...) PRINTF_LIKE(2, 3);
 void sim_print_trace(const struct sim *sim);
 const char *message_name(uint16_t type);
+int64_t sim_wall_ms(struct sim *sim);
 int64_t sim_draw_ms(struct sim *sim, int64_t least_ms, int64_t most_ms); /* in ns */
 void count_fault(struct sim *sim, enum inner_fault fault);
 const char *fault_name(uint32_t kind); /* of both lists, the outside's first */

@@ -41,6 +41,11 @@ static int64_t wall_ms(void *context)
            sim->wall_shift_ms;
 }
 
+int64_t sim_wall_ms(struct sim *sim)
+{
+    return wall_ms(sim);
+}
+
 /* ---- configuration and agents ---- */
 
 static int build_config(struct sim *sim)
@@ -156,7 +161,8 @@ static void build_world(struct sim *sim)
     w->programs[PROGRAM_PROVIDER] = &engine_program;
     w->programs[PROGRAM_STORE] = &store_program;
     engine_program_world(w);
-    store_program_setup("sqlite:", sim->options->dir, &sim->token_key);
+    store_program_setup("sqlite:", sim->options->dir, &sim->token_key,
+                        &(struct clock){now_ns, wall_ms, sim});
 }
 
 /* ---- hosts ---- */

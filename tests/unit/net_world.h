@@ -122,7 +122,6 @@ static inline void net_tear(void)
 static inline void net_turn(void)
 {
     net_now_ns += MS(2);
-    net_shard = net_shard;
     shard_io(net_shard)->ops->wait(shard_io(net_shard), 50000, false);
     shard_turn(net_shard);
     while (!dns.silent && lane_worker_step(net_worker))

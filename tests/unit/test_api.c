@@ -243,7 +243,9 @@ static int start_all(void **state)
     config = (struct config){.public_url = "https://voice.example.org",
                              .data_dir = data_dir,
                              .drain_seconds = 5,
-                             .api_bind = {.host = "127.0.0.1"}};
+                             .api_bind = {.host = "127.0.0.1"},
+                             .api_certificate = "",
+                             .api_key = ""};
     world.config = &config;
     world.data_dir = data_dir;
     world.share_dir = data_dir;
@@ -253,7 +255,7 @@ static int start_all(void **state)
     world.programs[PROGRAM_STORE] = &store_program;
     assert_int_equal(token_key_load(data_dir, &token_key, why, sizeof(why)), 0);
     world.token_key = &token_key;
-    store_program_setup("sqlite:", data_dir, &token_key);
+    store_program_setup("sqlite:", data_dir, &token_key, &clock_machine);
     make_mesh(&lanes);
     make_pages();
     const struct control_host_setup setup = {
@@ -408,6 +410,8 @@ static void mints_tokens_that_are_used_once(void **state)
 
 static void places_and_ends_calls(void **state)
 {
+    char command[160];
+
     (void)state;
     EXPECT(201, "POST", "/calls", CALL("{\"peer\":\"127.0.0.1:4000\",\"codec\":\"PCMA\"}"),
            "{\"call_id\":\"12345678-0000-01-000001\",\"rtp\":{\"local\":\"127.0.0.1:10008\"}}");
@@ -426,6 +430,13 @@ static void places_and_ends_calls(void **state)
     assert_int_equal(status(), 204);
     EXPECT(404, "DELETE", "/calls/12345678-0000-01-000009", NULL, "no_such_call");
     EXPECT(404, "DELETE", "/calls/12345677-0000-01-000001", NULL, "no_such_call");
+    snprintf(command, sizeof(command), "mkdir %s/journal && touch %s/journal/12345677-99.journal",
+             data_dir, data_dir);
+    assert_int_equal(system(command), 0);
+    EXPECT(409, "DELETE", "/calls/12345677-0063-01-000001", NULL,
+           "process generation 12345677 has that call");
+    EXPECT(404, "DELETE", "/calls/12345676-0063-01-000001", NULL, "no_such_call");
+    EXPECT(404, "DELETE", "/calls/12345677-0063-1-000001", NULL, "no_such_call");
     EXPECT(404, "DELETE", "/calls/12345678-0000-07-000001", NULL, "no_such_call");
     EXPECT(404, "DELETE", "/calls/12345678-0000-1-000001", NULL, "no_such_call");
     EXPECT(404, "DELETE", "/calls/", NULL, "not_found");

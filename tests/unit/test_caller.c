@@ -447,8 +447,9 @@ static void rtp_frames_digits_and_bye(void **state)
 
     caller_init(&c, &config);
     caller_output_init(&out);
-    caller_open(&c, SECONDS(5), &out);
-    assert_int_equal(c.state, CALLER_TALKING);
+    caller_open(&c, SECONDS(5) - MS(200), &out);
+    assert_int_equal(c.state, CALLER_DIALLING); /* until the far end is heard, or this: */
+    assert_true(caller_deadline(&c) == SECONDS(5));
     assert_int_equal(caller_press(&c, '4'), 0);
     for (int64_t k = 0; k < 30; k++) {
         caller_output_init(&out);
@@ -474,6 +475,38 @@ static void rtp_frames_digits_and_bye(void **state)
     assert_int_equal(c.end, CALLER_END_OURS);
 }
 
+/* Two packets waited in the socket while the API answered, and the third is the least late of them:
+ * it tells when the far end began. */
+static void rtp_begins_with_the_far_end(void **state)
+{
+    static const int64_t at_ms[] = {1050, 1050, 1051};
+    static int16_t ear[8000];
+    static struct caller_output out;
+    static struct caller c;
+    struct caller_config config = {.dialect = &caller_rtp, .ear = ear, .ear_samples = 8000};
+    uint8_t code[160] = {0}, store[200];
+    struct rtp_send send;
+    (void)state;
+
+    caller_init(&c, &config);
+    caller_output_init(&out);
+    caller_open(&c, SECONDS(1), &out);
+    rtp_send_init(&send, 9, 1, 0xffffff80);
+    for (uint32_t i = 0; i < ARRAY_LEN(at_ms); i++) {
+        struct builder b = builder_of(store, sizeof(store));
+        assert_int_equal(rtp_send_packet(&send, &b, RTP_PT_PCMU, false, 0xffffff80 + 160 * i,
+                                         slice_of(code, sizeof(code))),
+                         0);
+        caller_output_init(&out);
+        caller_step(&c, MS(at_ms[i]), builder_slice(&b), &out);
+    }
+    assert_int_equal(c.state, CALLER_TALKING);
+    assert_true(c.start_ns == MS(1051 - 60));
+    assert_int_equal(out.count, 1); /* what is past was not said */
+    assert_true(caller_deadline(&c) == MS(1071));
+    assert_int_equal(c.ear.now, 480);
+}
+
 static void rtp_packets_are_heard_once(void **state)
 {
     static int16_t ear[8000];
@@ -487,7 +520,10 @@ static void rtp_packets_are_heard_once(void **state)
     memset(loud, 0x90, sizeof(loud));
     caller_init(&c, &config);
     caller_output_init(&out);
-    caller_open(&c, 0, &out);
+    caller_open(&c, -MS(200), &out);
+    caller_step(&c, 0, SLICE_NONE, &out);
+    assert_int_equal(c.state, CALLER_TALKING);
+    caller_output_init(&out);
     rtp_send_init(&send, 9, 65535, 0);
     for (int i = 0; i < 3; i++) {
         struct builder b = builder_of(store, sizeof(store));
@@ -700,6 +736,7 @@ int main(void)
         cmocka_unit_test(the_server_refuses_malformed),
         cmocka_unit_test(keys_have_bounds),
         cmocka_unit_test(rtp_frames_digits_and_bye),
+        cmocka_unit_test(rtp_begins_with_the_far_end),
         cmocka_unit_test(rtp_packets_are_heard_once),
         cmocka_unit_test(a_script_passes),
         cmocka_unit_test(a_script_fails_at_its_line),

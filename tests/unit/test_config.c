@@ -271,7 +271,8 @@ static void config_takes_what_it_is_given(void **state)
     assert_true(config_token_needed(c));
     assert_int_equal(config_load(NULL, NULL, &d, why, sizeof(why)), 0);
     config_restart_keys(c, d, keys, sizeof(keys));
-    assert_string_equal(keys, "data_dir, io, media.bind, rtp.bind, rtp.ports");
+    assert_string_equal(keys, "data_dir, public_url, agents, io, media.bind, rtp.bind, rtp.ports, "
+                              "recording.enabled, recording.format");
     config_restart_keys(d, d, keys, sizeof(keys));
     assert_string_equal(keys, "");
     config_free(&d);

@@ -1,4 +1,5 @@
 /* Speech grammars: what they accept, what they sample, and what is refused with its line. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -36,7 +37,7 @@ static bool accepts(const struct grammar *g, const char *sentence)
 static double end_share(const struct grammar *g, const char *sentence)
 {
     void *scratch = malloc(grammar_scratch_bytes(g));
-    double share = grammar_end_share(g, slice_str(sentence), scratch);
+    double share = grammar_end_share(g, GRAMMAR_ANYTHING, slice_str(sentence), scratch);
     free(scratch);
     return share;
 }
@@ -64,6 +65,69 @@ static void knows_how_likely_a_sentence_ends(void **state)
     grammar_free(&g);
 }
 
+static double context_share(const struct grammar *g, const char *name, const char *sentence)
+{
+    void *scratch = malloc(grammar_scratch_bytes(g));
+    double share =
+        grammar_end_share(g, grammar_context(g, slice_str(name)), slice_str(sentence), scratch);
+    free(scratch);
+    return share;
+}
+
+/* An <expect_...> rule is a grammar beside the public one, used by it or not. */
+static void contexts_stand_beside_the_grammar(void **state)
+{
+    static const char source[] = "#JSGF V1.0;\ngrammar t;\n"
+                                 "public <s> = book a visit [on <expect_day>];\n"
+                                 "<expect_day> = monday | /3/ tuesday please;\n"
+                                 "<expect_confirm> = yes | no;\n";
+    uint16_t words[GRAMMAR_SENTENCE_MAX];
+    struct rand r = {3};
+    (void)state;
+    struct grammar *g = parse(source);
+    assert_int_equal(grammar_contexts(g), 3);
+    assert_int_equal(grammar_context(g, SLICE("time")), GRAMMAR_ANYTHING);
+    assert_int_equal(grammar_context(g, SLICE("")), GRAMMAR_ANYTHING);
+    assert_string_equal(grammar_context_name(g, GRAMMAR_ANYTHING), "");
+    assert_string_equal(grammar_context_name(g, grammar_context(g, SLICE("day"))), "day");
+    assert_true(context_share(g, "day", "monday") > 0.999);
+    assert_true(context_share(g, "day", "tuesday") <= 0.0);
+    assert_true(context_share(g, "day", "yes") <= 0.0);
+    assert_true(context_share(g, "confirm", "no") > 0.999);
+    assert_false(accepts(g, "monday"));
+    assert_false(accepts(g, "no"));
+    assert_true(accepts(g, "book a visit on monday"));
+    for (int i = 0; i < 100; i++) {
+        size_t count = grammar_sample(g, grammar_context(g, SLICE("confirm")), &r, words);
+        assert_int_equal(count, 1);
+        assert_true(strcmp(grammar_word(g, words[0]), "yes") == 0 ||
+                    strcmp(grammar_word(g, words[0]), "no") == 0);
+    }
+    grammar_free(&g);
+}
+
+static void contexts_are_counted(void **state)
+{
+    char source[2000] = "", why[200] = "";
+    struct builder b = builder_of(source, sizeof(source) - 1);
+    struct grammar *g = NULL;
+    (void)state;
+    builder_str(&b, "#JSGF V1.0;\ngrammar t;\npublic <s> = a;\n");
+    for (int i = 1; i < GRAMMAR_CONTEXTS_MAX; i++)
+        builder_printf(&b, "<expect_%d> = a;\n", i);
+    g = parse(source);
+    assert_int_equal(grammar_contexts(g), GRAMMAR_CONTEXTS_MAX);
+    grammar_free(&g);
+    builder_str(&b, "<expect_more> = a;\n");
+    assert_int_equal(grammar_parse(slice_str(source), "g", &g, why, sizeof(why)), -EINVAL);
+    assert_string_equal(why, "g:19: too many <expect_...> rules: expect_more");
+    assert_int_equal(grammar_parse(SLICE("#JSGF V1.0;\ngrammar t;\npublic <s> = a;\n"
+                                         "<expect_> = b;"),
+                                   "g", &g, why, sizeof(why)),
+                     -EINVAL);
+    assert_string_equal(why, "g:4: not the name of an expected answer: expect_");
+}
+
 static void accepts_whole_sentences(void **state)
 {
     (void)state;
@@ -87,7 +151,7 @@ static void samples_are_sentences(void **state)
     for (int i = 0; i < 1000; i++) {
         uint16_t words[GRAMMAR_SENTENCE_MAX];
         char sentence[500] = "";
-        size_t count = grammar_sample(g, &r, words);
+        size_t count = grammar_sample(g, GRAMMAR_ANYTHING, &r, words);
         struct builder b = builder_of(sentence, sizeof(sentence) - 1);
         for (size_t k = 0; k < count; k++)
             builder_printf(&b, "%s ", grammar_word(g, words[k]));
@@ -113,8 +177,8 @@ static char *model(double openness)
     FILE *file = open_memstream(&out, &size);
     for (int i = 0; i < 200; i++) {
         uint16_t words[GRAMMAR_SENTENCE_MAX];
-        size_t count = grammar_sample(g, &r, words);
-        assert_int_equal(ngram_add(n, words, count), 0);
+        size_t count = grammar_sample(g, GRAMMAR_ANYTHING, &r, words);
+        assert_int_equal(ngram_add(n, words, count, 1), 0);
     }
     assert_int_equal(ngram_write(n, file, name_of, g, grammar_words(g)), 0);
     fclose(file);
@@ -162,9 +226,12 @@ static void bad_grammars_name_the_line(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(accepts_whole_sentences),
-        cmocka_unit_test(knows_how_likely_a_sentence_ends), cmocka_unit_test(samples_are_sentences),
-        cmocka_unit_test(model_is_deterministic), cmocka_unit_test(bad_grammars_name_the_line)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(contexts_stand_beside_the_grammar),
+                                       cmocka_unit_test(contexts_are_counted),
+                                       cmocka_unit_test(accepts_whole_sentences),
+                                       cmocka_unit_test(knows_how_likely_a_sentence_ends),
+                                       cmocka_unit_test(samples_are_sentences),
+                                       cmocka_unit_test(model_is_deterministic),
+                                       cmocka_unit_test(bad_grammars_name_the_line)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,7 @@
 #define MS_SAMPLES 8
 
 struct ear {
-    bool complete;
+    bool complete, expected;
     unsigned listened, went_on, finished;
     size_t samples; /* of the utterance */
 };
@@ -45,11 +45,12 @@ static void forget(void *owner)
     (void)owner;
 }
 
-static uint32_t words(void *owner, bool *complete)
+static void words(void *owner, struct turn_event *event)
 {
     struct ear *e = owner;
-    *complete = e->complete;
-    return e->samples > 6400 ? 3 : 0;
+    event->complete = e->complete;
+    event->expected = e->expected;
+    event->words = e->samples > 6400 ? 3 : 0;
 }
 
 static const struct line_ops ops = {listen, audio, finish, forget, words};
@@ -77,7 +78,8 @@ static struct line_report hear(struct ear *ear, int64_t complete_ms, int64_t ope
                              .start_ms = 60,
                              .stop_ms = 120,
                              .volume_min = 400};
-    struct turn_rules rules = {.complete_ns = MS(complete_ms),
+    struct turn_rules rules = {.expected_ns = MS(200),
+                               .complete_ns = MS(complete_ms),
                                .open_ns = MS(open_ms),
                                .max_ns = SECONDS(30),
                                .grace_ns = MS(300),
@@ -117,6 +119,15 @@ static void haste_cuts_it_in_two(void **state)
     assert_in_range(report.decided, VOICE_END + 160 * MS_SAMPLES, VOICE_END + 280 * MS_SAMPLES);
 }
 
+static void the_answer_asked_for_needs_least(void **state)
+{
+    struct ear ear = {.complete = true, .expected = true};
+    (void)state;
+    struct line_report report = hear(&ear, 350, 600);
+    assert_in_range(report.decided, VOICE_END + 160 * MS_SAMPLES, VOICE_END + 280 * MS_SAMPLES);
+    assert_in_range(report.voiced, VOICE_END - 20 * MS_SAMPLES, VOICE_END + 30 * MS_SAMPLES);
+}
+
 static void a_wrong_rate_is_refused(void **state)
 {
     struct vad_config vad = {.kind = VAD_ENERGY, .rate_hz = 11025, .confidence = 300};
@@ -131,6 +142,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(patience_keeps_a_sentence_whole),
         cmocka_unit_test(haste_cuts_it_in_two),
+        cmocka_unit_test(the_answer_asked_for_needs_least),
         cmocka_unit_test(a_wrong_rate_is_refused),
     };
     sentence_make();

@@ -510,11 +510,12 @@ static void sends_part_of_a_file(void **state)
 
 static void closes_files_of_those_who_go(void **state)
 {
+    static const char text[] = "GET /file HTTP/1.1\r\nHost: x\r\n\r\n";
     int fd = dial(), before = dup(fd);
 
     (void)state;
     close(before);
-    say(fd, "GET /file HTTP/1.1\r\nHost: x\r\n\r\n", 33);
+    say(fd, text, strlen(text));
     close(fd);
     for (int i = 0; i < 200 && http_server_connections(server); i++)
         turn();

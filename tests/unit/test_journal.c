@@ -252,6 +252,37 @@ static void one_call_cannot_fill_the_ring(void **state)
     journal_close(&j);
 }
 
+/* Whatever fills the ring, each open call can still say how it ended, and its numbers tell that a
+ * record is missing. */
+static void a_full_ring_has_room_for_ends(void **state)
+{
+    struct journal *j = journal_new("ends", 1, JOURNAL_REGION_MIN);
+    struct journal_shard *s = journal_shard(j, 0);
+    static uint8_t text[1000], copy[JOURNAL_REGION_MIN];
+    struct journal_record record;
+    uint32_t handles[400], calls = 0, seq = 0;
+
+    (void)state;
+    for (char id[16]; calls < 400; calls++) {
+        snprintf(id, sizeof(id), "c%u", calls);
+        if (journal_begin(s, id, slice_of(text, sizeof(text)), &handles[calls]))
+            break;
+    }
+    assert_true(calls > 50 && calls < 400);
+    for (uint32_t i = 0; i < calls; i++) {
+        assert_int_equal(journal_add(s, handles[i], JOURNAL_SAID, slice_of(text, sizeof(text))),
+                         -ENOSPC);
+        assert_int_equal(journal_add(s, handles[i], JOURNAL_CALL_END, slice_of(text, 150)), 0);
+    }
+    struct slice stream = slice_of(copy, journal_copy(s, handles[0], copy, sizeof(copy)));
+    for (unsigned n = 0; journal_stream_next(&stream, &record); n++)
+        seq = record.seq;
+    assert_int_equal(seq, 3); /* 1 began, 2 was refused */
+    for (uint32_t i = 0; i < calls; i++)
+        journal_stored(s, handles[i]);
+    journal_close(&j);
+}
+
 static void too_many_calls_are_refused(void **state)
 {
     struct journal *j = journal_new("calls", 1, 4u << 20);
@@ -517,6 +548,7 @@ int main(void)
         cmocka_unit_test(names_and_sizes_are_bounded),
         cmocka_unit_test(space_is_reused_and_open_calls_are_carried),
         cmocka_unit_test(a_full_ring_refuses),
+        cmocka_unit_test(a_full_ring_has_room_for_ends),
         cmocka_unit_test(one_call_cannot_fill_the_ring),
         cmocka_unit_test(too_many_calls_are_refused),
         cmocka_unit_test(damage_costs_itself_alone),

@@ -564,6 +564,26 @@ static void makes_silence_when_the_peer_suppresses_it(void **state)
     tear_down();
 }
 
+/* However long a pause is: what comes after it stands where
+ * it was said. */
+static void a_pause_moves_nothing(void **state)
+{
+    int n = 10;
+
+    (void)state;
+    set_up(RTP_PT_PCMU);
+    send_tones(0, n);
+    for (int pause = 9; pause < 20; pause++) {
+        w.seq = (uint16_t)(w.seq - pause);
+        pass(20 * pause);
+        n += pause;
+        send_tones(n, n + 5);
+        n += 5;
+        assert_int_equal(call.next_sample - call.first_sample, n * PACKET);
+    }
+    tear_down();
+}
+
 static void ends_with_the_peers_bye(void **state)
 {
     (void)state;
@@ -684,6 +704,7 @@ int main(void)
         cmocka_unit_test(drops_and_counts_what_is_strange),
         cmocka_unit_test(reports_each_digit_once),
         cmocka_unit_test(makes_silence_when_the_peer_suppresses_it),
+        cmocka_unit_test(a_pause_moves_nothing),
         cmocka_unit_test(ends_with_the_peers_bye),
         cmocka_unit_test(says_bye_when_it_is_stopped),
         cmocka_unit_test(reports_every_few_seconds),

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -14,6 +16,7 @@
 #include "bench/load/listen.h"
 #include "bench/load/options.h"
 #include "bench/load/talk.h"
+#include "bench/load/trunk.h"
 #include "media/g711.h"
 #include "provider/scripted.h"
 
@@ -249,6 +252,124 @@ static enum options_outcome read_options(struct load_options *o, const char *nam
     return options_read(o, 3, argv);
 }
 
+struct taken {
+    uint32_t count, caller, soon;
+    int64_t at_ns;
+    char bytes[8];
+};
+
+static struct taken taken;
+
+static void take(void *context, uint32_t caller, struct slice packet, int64_t at_wall_ns)
+{
+    (void)context;
+    taken.count++;
+    taken.caller = caller;
+    taken.at_ns = at_wall_ns;
+    assert_int_equal(slice_cstr(packet, taken.bytes, sizeof(taken.bytes)), 0);
+}
+
+static void soon(void *context, uint32_t caller)
+{
+    (void)context;
+    (void)caller;
+    taken.soon++;
+}
+
+/* A socket on loopback that plays the server. */
+static int open_peer(struct address *at)
+{
+    struct sockaddr_storage raw;
+    socklen_t len = address_to_sockaddr(at, &raw);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&raw, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&raw, &len), 0);
+    address_from_sockaddr(&raw, at);
+    return fd;
+}
+
+static void a_trunk_knows_whose_a_packet_is(void **state)
+{
+    (void)state;
+    struct address any = {.ip = {127, 0, 0, 1}, .family = 4}, ours = any, strangers = any;
+    static struct trunk t;
+    union trunk_peer to;
+    struct sockaddr_storage raw;
+    char got[16];
+
+    t.soon = soon;
+    assert_int_equal(trunk_open(&t, &any), 0);
+    int peer = open_peer(&ours), stranger = open_peer(&strangers);
+    trunk_claim(&t, 5, &ours, &to);
+    trunk_send(&t, 5, &to, SLICE("one"));
+    trunk_send(&t, 5, &to, SLICE("two"));
+    assert_true(recv(peer, got, sizeof(got), MSG_DONTWAIT) < 0); /* gathered, not sent */
+    trunk_flush(&t);
+    assert_int_equal(recv(peer, got, sizeof(got), 0), 3);
+    assert_memory_equal(got, "one", 3);
+    assert_int_equal(recv(peer, got, sizeof(got), 0), 3);
+
+    socklen_t len = address_to_sockaddr(&t.local[trunk_socket(5)], &raw);
+    assert_int_equal(sendto(peer, "back", 4, 0, (struct sockaddr *)&raw, len), 4);
+    assert_int_equal(sendto(stranger, "lies", 4, 0, (struct sockaddr *)&raw, len), 4);
+    trunk_receive(&t, take, NULL);
+    assert_int_equal(taken.count, 1);
+    assert_int_equal(taken.caller, 5);
+    assert_int_equal(taken.soon, 1);
+    assert_string_equal(taken.bytes, "back");
+    assert_true(taken.at_ns > 0);
+    assert_int_equal(t.strange, 1);
+    assert_int_equal(trunk_lost(&t), 0);
+
+    trunk_release(&t, 5, &to);
+    assert_int_equal(sendto(peer, "late", 4, 0, (struct sockaddr *)&raw, len), 4);
+    trunk_receive(&t, take, NULL);
+    assert_int_equal(taken.count, 1);
+    close(peer);
+    close(stranger);
+    trunk_close(&t);
+}
+
+static void a_trunk_takes_more_than_a_batch_and_refuses_what_is_too_long(void **state)
+{
+    (void)state;
+    struct address any = {.ip = {127, 0, 0, 1}, .family = 4}, at = any;
+    static struct trunk t;
+    static uint8_t large[TRUNK_OUT_BYTES + 1];
+    union trunk_peer to;
+    uint8_t got[4];
+
+    t.soon = soon;
+    assert_int_equal(trunk_open(&t, &any), 0);
+    int peer = open_peer(&at);
+    trunk_claim(&t, 0, &at, &to);
+    for (int i = 0; i < TRUNK_BATCH + 1; i++)
+        trunk_send(&t, 0, &to, SLICE("abcd"));
+    trunk_send(&t, 0, &to, slice_of(large, sizeof(large)));
+    trunk_flush(&t);
+    assert_int_equal(t.unsent, 1);
+    for (int i = 0; i < TRUNK_BATCH + 1; i++)
+        assert_int_equal(recv(peer, got, sizeof(got), MSG_DONTWAIT), 4);
+    close(peer);
+    trunk_close(&t);
+}
+
+/* The other programs compute a caller's socket for themselves. */
+static void callers_are_spread_over_the_sockets(void **state)
+{
+    (void)state;
+    uint32_t of[TRUNK_SOCKETS] = {0};
+
+    for (uint32_t i = 0; i < 1600; i++) {
+        assert_int_equal(trunk_socket(i), trunk_phase(i) >> 28);
+        of[trunk_socket(i)]++;
+    }
+    for (uint32_t k = 0; k < TRUNK_SOCKETS; k++)
+        assert_in_range(of[k], 98, 102);
+}
+
 static void options_are_bounded(void **state)
 {
     (void)state;
@@ -260,6 +381,12 @@ static void options_are_bounded(void **state)
     assert_int_equal(read_options(&o, "--calls", "0"), OPTIONS_BAD);
     assert_int_equal(read_options(&o, "--calls", "20001"), OPTIONS_BAD);
     assert_int_equal(read_options(&o, "--calls", "1,x"), OPTIONS_BAD);
+    assert_int_equal(read_options(&o, "--churn", "100,300"), OPTIONS_RUN);
+    assert_int_equal(o.rate_count, 2);
+    assert_int_equal(o.rates[1], 300);
+    assert_int_equal(read_options(&o, "--churn", "0"), OPTIONS_BAD);
+    assert_int_equal(read_options(&o, "--churn", "20000"), OPTIONS_BAD);
+    assert_int_equal(read_options(&o, "--relay", "/nonexistent"), OPTIONS_BAD);
     assert_int_equal(read_options(&o, "--calls", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"), OPTIONS_BAD);
     assert_int_equal(read_options(&o, "--via", "sip"), OPTIONS_BAD);
     assert_int_equal(read_options(&o, "--quantum", "1"), OPTIONS_BAD);
@@ -282,6 +409,9 @@ int main(void)
         cmocka_unit_test(silence_is_no_voice),
         cmocka_unit_test(lateness_is_against_the_earliest_schedule),
         cmocka_unit_test(speech_is_loud_and_noise_is_not),
+        cmocka_unit_test(a_trunk_knows_whose_a_packet_is),
+        cmocka_unit_test(a_trunk_takes_more_than_a_batch_and_refuses_what_is_too_long),
+        cmocka_unit_test(callers_are_spread_over_the_sockets),
         cmocka_unit_test(options_are_bounded),
     };
 

@@ -16,7 +16,7 @@ struct talk {
     struct provider_setting setting;
     void *state;
     uint32_t epoch, tool_id;
-    char understood[600], said[2000], tool[600];
+    char understood[600], said[2000], tool[600], expects[60];
     bool hang_up;
     struct intents out;
 };
@@ -26,7 +26,7 @@ static void turn_kind(struct talk *t, enum turn_kind kind, const char *text)
     struct provider_turn turn = {.kind = kind, .text = slice_str(text), .tool_id = t->tool_id};
     struct provider_input in = {
         .kind = INPUT_TURN, .epoch = ++t->epoch, .config = &t->config, .turn = &turn};
-    t->understood[0] = t->said[0] = t->tool[0] = '\0';
+    t->understood[0] = t->said[0] = t->tool[0] = t->expects[0] = '\0';
     t->hang_up = false;
     intents_init(&t->out);
     t->ops->step(t->state, &in, 0, &t->out);
@@ -39,6 +39,8 @@ static void turn_kind(struct talk *t, enum turn_kind kind, const char *text)
             slice_cstr(e->text, t->understood, sizeof(t->understood));
         if (e->event == EVENT_TEXT)
             slice_cstr(e->text, t->said, sizeof(t->said));
+        if (e->event == EVENT_EXPECTS)
+            slice_cstr(e->text, t->expects, sizeof(t->expects));
         if (e->event == EVENT_TOOL) {
             slice_cstr(e->text, t->tool, sizeof(t->tool));
             t->tool_id = e->tool_id;
@@ -106,6 +108,45 @@ static void books_after_asking(void **state)
     assert_string_equal(t->said, "");
     turn_kind(t, TURN_TOOL, "{\"ok\":true}");
     assert_non_null(strstr(t->said, "is booked, on Tuesday at three o'clock"));
+}
+
+/* Each answer says what the caller is asked for next, so that the recogniser can expect it. */
+static void tells_what_it_expects(void **state)
+{
+    struct talk *t = *state;
+    heard(t, "when are you open");
+    assert_string_equal(t->expects, "");
+    heard(t, "i would like an appointment");
+    assert_string_equal(t->expects, "day");
+    heard(t, "what are your opening hours"); /* the question is put again */
+    assert_string_equal(t->expects, "day");
+    heard(t, "tuesday");
+    assert_string_equal(t->expects, "time");
+    heard(t, "at three");
+    assert_string_equal(t->expects, "name");
+    turn_kind(t, TURN_UNCLEAR, "");
+    follow(t, INPUT_COMMIT);
+    assert_string_equal(t->expects, "name");
+    heard(t, "my name is carter");
+    assert_string_equal(t->expects, "confirm");
+    heard(t, "yes please");
+    assert_string_equal(t->expects, "");
+    turn_kind(t, TURN_TOOL, "{\"ok\":true}");
+    assert_string_equal(t->expects, "");
+}
+
+/* A weak cue beside the answer to what was asked is a slip of the ear; a plain one is not. */
+static void an_answer_outweighs_a_weak_cue(void **state)
+{
+    struct talk *t = *state;
+    heard(t, "i would like an appointment");
+    heard(t, "monday if that's all you have");
+    assert_string_equal(t->understood, "{\"intent\":\"inform\",\"slots\":{\"day\":\"monday\"}}");
+    assert_false(t->hang_up);
+    heard(t, "are you open on saturday");
+    assert_string_equal(t->understood, "{\"intent\":\"opening_hours\",\"slots\":{}}");
+    heard(t, "goodbye");
+    assert_true(t->hang_up);
 }
 
 static void failed_tool_is_said(void **state)
@@ -240,6 +281,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(books_after_asking, talk_open, talk_close),
+        cmocka_unit_test_setup_teardown(tells_what_it_expects, talk_open, talk_close),
+        cmocka_unit_test_setup_teardown(an_answer_outweighs_a_weak_cue, talk_open, talk_close),
         cmocka_unit_test_setup_teardown(failed_tool_is_said, talk_open, talk_close),
         cmocka_unit_test_setup_teardown(old_tool_result_is_ignored, talk_open, talk_close),
         cmocka_unit_test_setup_teardown(cancelled_turn_is_forgotten, talk_open, talk_close),

@@ -175,6 +175,31 @@ static void stops_leaves_first_and_forgets_ids(void **state)
     end_shard(&shard);
 }
 
+static void memory_is_given_back_in_any_order(void **state)
+{
+    struct shard *shard = make_shard(0, NULL);
+    struct node *root = make_node(shard, NULL, "root");
+    void *at[3];
+
+    (void)state;
+    for (int first = 0; first < 3; first++) {
+        for (int i = 0; i < 3; i++) {
+            at[i] = actor_memory(&root->actor, 1000);
+            assert_non_null(at[i]);
+            memset(at[i], 0xEE, 1000);
+        }
+        assert_int_equal(root->actor.ledger.blocks, 3);
+        for (int i = 0; i < 3; i++)
+            actor_memory_back(&root->actor, &at[(first + i) % 3]);
+        assert_int_equal(root->actor.ledger.blocks, 0);
+        assert_null(at[first]);
+    }
+    actor_memory_back(&root->actor, &at[0]); /* nothing is no memory */
+    assert_null(actor_memory(&root->actor, BLOCK_BYTES_MAX));
+    actor_stop(shard, root->actor.id, REASON_NONE);
+    end_shard(&shard);
+}
+
 static void ends_by_force_who_does_not_stop(void **state)
 {
     struct shard *shard = make_shard(0, NULL);
@@ -183,6 +208,10 @@ static void ends_by_force_who_does_not_stop(void **state)
 
     (void)state;
     bad->keeps = true;
+    size_t before = shard_own_bytes(shard);
+    assert_non_null(actor_memory(&bad->actor, 100)); /* kept as well, and taken back with it */
+    assert_non_null(actor_memory(&bad->actor, 3000));
+    assert_int_equal(shard_own_bytes(shard) - before, 256 + 3072);
     actor_stop(shard, root->actor.id, REASON_NONE);
     shard_turn(shard);
     assert_int_equal(shard_load(shard).actors, 2);
@@ -443,6 +472,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stops_leaves_first_and_forgets_ids),
+        cmocka_unit_test(memory_is_given_back_in_any_order),
         cmocka_unit_test(ends_by_force_who_does_not_stop),
         cmocka_unit_test(last_words_come_before_the_end),
         cmocka_unit_test(full_queue_ends_the_sender_or_drops),

@@ -207,6 +207,26 @@ static void knocks_and_backgrounds_are_not_voices(void **state)
     assert_int_equal(e.end_count, 1);
 }
 
+static void a_known_length_bridges_pauses(void **state)
+{
+    struct heard_events e = {0};
+    struct hearing h;
+    (void)state;
+
+    hearing_init(&h, RATE, 400, 240, 100);
+    h.lasts_ms = 1000;
+    feed(&h, &e, 300, 5000);
+    feed(&h, &e, 400, 0); /* within what is known to last longer */
+    feed(&h, &e, 300, 5000);
+    assert_int_equal(e.end_count, 0);
+    feed(&h, &e, 240, 0);
+    assert_int_equal(e.end_count, 1);
+    assert_int_equal(e.ends[0], 1000);
+    feed(&h, &e, 300, 5000);
+    feed(&h, &e, HEARING_PAUSE_MS, 0); /* and an end in any case */
+    assert_int_equal(e.end_count, 2);
+}
+
 static void an_utterance_can_be_stopped(void **state)
 {
     struct heard_events e = {0};
@@ -234,6 +254,7 @@ int main(void)
         cmocka_unit_test(sentences_end_where_they_do),
         cmocka_unit_test(utterances_are_found),
         cmocka_unit_test(knocks_and_backgrounds_are_not_voices),
+        cmocka_unit_test(a_known_length_bridges_pauses),
         cmocka_unit_test(an_utterance_can_be_stopped),
     };
 

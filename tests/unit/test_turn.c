@@ -9,7 +9,8 @@
 #include "actors/call/turn.h"
 #include "base/rand.h"
 
-static const struct turn_rules rules = {.complete_ns = MS(220),
+static const struct turn_rules rules = {.expected_ns = MS(150),
+                                        .complete_ns = MS(220),
                                         .open_ns = MS(500),
                                         .max_ns = SECONDS(20),
                                         .grace_ns = MS(100),
@@ -71,6 +72,42 @@ static void complete_sentences_end_sooner(void **state)
     assert_int_equal(heard(3225, 2, 4), ACT_ANSWER);
     assert_int_equal(at(3250, ON_AUDIBLE, 2), ACT_COMMIT);
     assert_int_equal(t.state, TURN_SPEAKING);
+}
+
+static uint32_t answered(int64_t ms, uint32_t epoch)
+{
+    struct turn_event e = {
+        .kind = ON_WORDS, .epoch = epoch, .words = 1, .complete = true, .expected = true};
+
+    return turn_step(&t, &e, MS(ms));
+}
+
+static void the_answer_asked_for_ends_soonest(void **state)
+{
+    (void)state;
+    assert_int_equal(at(2000, ON_SPEECH, 0), ACT_LISTEN);
+    at(3000, ON_PAUSE, 0);
+    assert_int_equal(answered(3050, 2), 0);
+    assert_true(t.deadline_ns == MS(3150));
+    assert_int_equal(words(3060, 2, 2, false), 0); /* it goes on after all */
+    assert_true(t.deadline_ns == MS(3500));
+    assert_int_equal(answered(3160, 2), ACT_FINISH);
+    heard(3165, 2, 1);
+    at(3170, ON_AUDIBLE, 2);
+    at(5000, ON_PLAYED, 2);
+    at(6000, ON_SPEECH, 0); /* the next one begins without it */
+    at(7000, ON_PAUSE, 0);
+    assert_true(t.deadline_ns == MS(7500));
+}
+
+static void an_answer_waits_no_longer_than_a_sentence(void **state)
+{
+    (void)state;
+    t.rules.expected_ns = MS(400);
+    at(2000, ON_SPEECH, 0);
+    at(3000, ON_PAUSE, 0);
+    answered(3050, 2);
+    assert_true(t.deadline_ns == MS(3220));
 }
 
 static void a_pause_is_not_the_end(void **state)
@@ -254,7 +291,8 @@ static void any_order_keeps_the_rules(void **state)
             struct turn_event e = {.kind = (enum turn_event_kind)rand_below(&rand, ON_TIME + 1),
                                    .epoch = rand_below(&rand, 2) ? t.reply_epoch : t.epoch,
                                    .words = rand_below(&rand, 3),
-                                   .complete = rand_below(&rand, 2)};
+                                   .complete = rand_below(&rand, 2),
+                                   .expected = rand_below(&rand, 2)};
             ms += rand_below(&rand, 4) ? rand_below(&rand, 100) : rand_below(&rand, 4000);
             e.at_ns = MS(ms);
             turn_step(&t, &e, MS(ms));
@@ -272,6 +310,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(complete_sentences_end_sooner, greet),
+        cmocka_unit_test_setup(the_answer_asked_for_ends_soonest, greet),
+        cmocka_unit_test_setup(an_answer_waits_no_longer_than_a_sentence, greet),
         cmocka_unit_test_setup(a_pause_is_not_the_end, greet),
         cmocka_unit_test_setup(going_on_takes_the_reply_back, greet),
         cmocka_unit_test_setup(words_interrupt, greet),

@@ -162,6 +162,54 @@ static void the_owner_may_end_speech(void **state)
     assert_int_equal(r.first_sample, 10 * FRAME);
 }
 
+/* A short pause in a sentence: the voice that goes on need not prove itself again. */
+static void a_voice_that_goes_on_starts_at_once(void **state)
+{
+    struct vad v;
+
+    (void)state;
+    scripted(&v, 0);
+    push(&v, 900, 20);
+    assert_int_equal(push(&v, 0, 21).change, VAD_SAME);
+    push(&v, 0, 10); /* stopped by now, 620 ms after the voice */
+    assert_false(v.now.speaking);
+    assert_int_equal(push(&v, 900, 1).change, VAD_STARTED);
+    push(&v, 0, 40);
+    assert_false(v.now.speaking);
+    assert_int_equal(push(&v, 900, 1).change, VAD_SAME); /* after 800 ms it is another one */
+    push(&v, 900, 3);
+    assert_int_equal(push(&v, 900, 1).change, VAD_STARTED);
+}
+
+/* The place where a caller speaks is heard around the sentence and nowhere else on the line. */
+static void the_noise_around_a_voice_is_not_its_end(void **state)
+{
+    static int16_t pcm[8000 * 5];
+    struct vad_config config = config_of(VAD_ENERGY, 0);
+    struct vad_result r;
+    struct rand rand = {9};
+    struct vad v;
+    unsigned starts = 0;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(pcm); i++) {
+        size_t ms = i / 8;
+        bool place = ms >= 2000 && ms < 3600, voice = ms >= 2300 && ms < 3200;
+        int32_t noise = (int32_t)rand_below(&rand, 2001) - 1000; /* 24 dB below the voice */
+        pcm[i] = (int16_t)((voice ? (int32_t)(i % 64) * 500 - 16000 : 0) +
+                           (place ? noise : noise / 200));
+    }
+    config.stop_ms = 120;
+    assert_int_equal(vad_init(&v, &config, 0), 0);
+    for (size_t at = 0; at < ARRAY_LEN(pcm);) {
+        at += vad_step(&v, pcm + at, ARRAY_LEN(pcm) - at, &r);
+        starts += r.change == VAD_STARTED;
+    }
+    assert_int_equal(starts, 1);
+    assert_false(r.speaking);
+    assert_in_range(r.last_sample, 3180 * 8, 3220 * 8);
+}
+
 static void wrong_configurations_are_refused(void **state)
 {
     struct vad_config good = config_of(VAD_SILERO, 0), bad;
@@ -352,6 +400,8 @@ int main(void)
         cmocka_unit_test(a_pause_shorter_than_stop_ms_does_not_stop),
         cmocka_unit_test(a_dip_at_the_onset_delays_and_clicks_never_start),
         cmocka_unit_test(the_owner_may_end_speech),
+        cmocka_unit_test(a_voice_that_goes_on_starts_at_once),
+        cmocka_unit_test(the_noise_around_a_voice_is_not_its_end),
         cmocka_unit_test(wrong_configurations_are_refused),
         cmocka_unit_test(both_detectors_find_the_speech),
         cmocka_unit_test(frames_of_any_length_give_the_same),

@@ -37,9 +37,11 @@ static void story_add(struct story *s, const struct ws_event *ev)
         s->bad = ev->code;
 }
 
-/* Feeds copies of exact size, so that a sanitizer sees every byte read too far. */
+/* Feeds copies of exact size, so that a sanitizer sees every byte read too far; with a buffer only
+ * where one is wanted. */
 static void feed(struct ws *w, struct slice bytes, struct story *s)
 {
+    static uint8_t buffer[LIMIT];
     uint8_t *copy = calloc(1, bytes.len ? bytes.len : 1);
     struct slice in = slice_of(copy, bytes.len);
     struct ws_event ev;
@@ -47,6 +49,7 @@ static void feed(struct ws *w, struct slice bytes, struct story *s)
     assert_non_null(copy);
     if (bytes.len)
         memcpy(copy, bytes.at, bytes.len);
+    w->buffer = ws_wants_buffer(w, in) ? buffer : NULL;
     for (;;) {
         ws_decode(w, &in, &ev);
         if (ev.kind == WS_MORE)
@@ -61,22 +64,21 @@ static void feed(struct ws *w, struct slice bytes, struct story *s)
 static void tell(enum ws_role role, uint8_t takes, struct slice bytes, struct story *whole)
 {
     static struct story other;
-    static uint8_t buffer[LIMIT];
     struct ws w;
 
     memset(whole, 0, sizeof(*whole));
-    ws_init(&w, role, takes, buffer, sizeof(buffer));
+    ws_init(&w, role, takes, NULL, LIMIT);
     feed(&w, bytes, whole);
     for (size_t cut = 0; cut <= bytes.len; cut++) {
         other.len = 0;
-        ws_init(&w, role, takes, buffer, sizeof(buffer));
+        ws_init(&w, role, takes, NULL, LIMIT);
         feed(&w, slice_of(bytes.at, cut), &other);
         feed(&w, slice_of(bytes.at + cut, bytes.len - cut), &other);
         assert_int_equal(other.len, whole->len);
         assert_memory_equal(other.text, whole->text, whole->len);
     }
     other.len = 0;
-    ws_init(&w, role, takes, buffer, sizeof(buffer));
+    ws_init(&w, role, takes, NULL, LIMIT);
     for (size_t i = 0; i < bytes.len; i++)
         feed(&w, slice_of(bytes.at + i, 1), &other);
     assert_int_equal(other.len, whole->len);
@@ -293,6 +295,22 @@ static void whole_frames_stay_in_the_input(void **state)
     assert_int_equal(buffer[0], 0);
 }
 
+/* As nearly all messages come: then no memory is needed. */
+static void whole_frames_want_no_buffer(void **state)
+{
+    struct ws w;
+
+    (void)state;
+    ws_init(&w, WS_CLIENT, WS_TAKES_BOTH, NULL, LIMIT);
+    assert_false(ws_wants_buffer(&w, SLICE_NONE));
+    assert_false(ws_wants_buffer(&w, SLICE("\x81\x05Hello\x82\x01!\x89\x00")));
+    assert_true(ws_wants_buffer(&w, SLICE("\x81\x05Hello\x82\x01")));
+    assert_true(ws_wants_buffer(&w, SLICE("\x81\x05Hello\x82")));
+    assert_true(ws_wants_buffer(&w, SLICE("\x01\x05Hello")));
+    assert_true(ws_wants_buffer(&w, SLICE("\x81\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFFHello")));
+    assert_false(ws_gathers(&w));
+}
+
 static void encodes(void **state)
 {
     uint8_t wire[300], room[WS_FRAME_HEAD_MAX + 200];
@@ -412,6 +430,7 @@ int main(void)
         cmocka_unit_test(round_trips),
         cmocka_unit_test(mask_matches_bytewise),
         cmocka_unit_test(whole_frames_stay_in_the_input),
+        cmocka_unit_test(whole_frames_want_no_buffer),
         cmocka_unit_test(encodes),
         cmocka_unit_test(handshake),
         cmocka_unit_test(request_is_what_the_server_takes),

@@ -45,10 +45,13 @@ static bool caller_enter(struct caller *c, enum caller_state next)
     return true;
 }
 
-void caller_up(struct caller *c)
+void caller_up(struct caller *c, int64_t since_ns)
 {
-    if (caller_enter(c, CALLER_TALKING))
-        c->start_ns = c->now_ns;
+    if (!caller_enter(c, CALLER_TALKING))
+        return;
+    c->start_ns = since_ns < c->now_ns ? since_ns : c->now_ns;
+    /* What is past was not said. */
+    c->frames = (c->now_ns - c->start_ns + CALLER_FRAME_NS - 1) / CALLER_FRAME_NS;
 }
 
 void caller_over(struct caller *c, enum caller_end end, const char *what)
@@ -78,6 +81,7 @@ void caller_init(struct caller *c, const struct caller_config *config)
     c->what = "";
     c->rand.state = config->seed;
     c->digit_at = -1;
+    c->up_ns = NEVER_NS;
     ear_init(&c->ear, config->ear, config->ear_samples);
     c->ear.record = config->record;
     c->ear.record_size = config->record ? config->record_pairs : 0;
@@ -196,6 +200,8 @@ void caller_step(struct caller *c, int64_t now_ns, struct slice in, struct calle
     c->now_ns = now_ns;
     if (in.len)
         c->config.dialect->input(c, in, out);
+    if (c->state == CALLER_DIALLING && now_ns >= c->up_ns)
+        caller_up(c, now_ns);
     if (c->state == CALLER_TALKING) {
         ear_advance(&c->ear, caller_time(c));
         echo_marks(c, out);
@@ -215,6 +221,7 @@ int64_t caller_deadline(const struct caller *c)
     case CALLER_LEAVING:
         return c->leave_ns;
     case CALLER_DIALLING:
+        return c->up_ns;
     case CALLER_OVER:
         break;
     }

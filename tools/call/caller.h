@@ -132,6 +132,10 @@ struct caller_rtp {
     bool talking;     /* the last packet was audio */
     int64_t heard_ns; /* when the newest packet came, or the call began */
     uint64_t lost, late;
+    /* while dialling: where the far end's first sample stands on our clock */
+    uint32_t first_stamp;
+    uint32_t packets;
+    int64_t origin_ns;
 };
 
 struct caller {
@@ -143,6 +147,7 @@ struct caller {
     struct rand rand;
     char call_id[CALLER_ID_BYTES];
     int64_t now_ns;
+    int64_t up_ns;    /* DIALLING: when the line counts as up although nothing has come */
     int64_t start_ns; /* timeline sample 0, valid from TALKING on */
     int64_t leave_ns; /* LEAVING: when to stop waiting */
     int64_t frames;   /* sent */
@@ -191,7 +196,8 @@ int64_t caller_voice_begin(const struct caller *c);
 int64_t caller_time(const struct caller *c);
 
 /* ---- for the dialects ---- */
-void caller_up(struct caller *c);
+/* The line is up, since an instant that is not later than now: sample 0 of the timeline. */
+void caller_up(struct caller *c, int64_t since_ns);
 void caller_heard(struct caller *c, const int16_t *pcm, size_t samples);
 void caller_over(struct caller *c, enum caller_end end, const char *what);
 

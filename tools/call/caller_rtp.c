@@ -1,5 +1,7 @@
 /* A telephone on a bare RTP port: G.711 in packets of 20 ms, digits as telephone events (RFC 4733),
- * and an RTCP BYE on the same port at the end (RFC 5761). Packets play in order of arrival: the
+ * and an RTCP BYE on the same port at the end (RFC 5761). The call begins with the far end's first
+ * packet, which may have waited in the socket while the API answered: its age follows from those
+ * after it, and both sides count from the same instant. Packets play in order of arrival: the
  * stream goes on in silence too, so what lies deeper than RTP_DEPTH_MAX_MS is passed over rather
  * than becoming a delay that stays. */
 #include "tools/call/caller.h"
@@ -11,6 +13,8 @@
 #include "media/rtcp.h"
 
 #define RTP_DEPTH_MAX_MS 60
+#define RTP_ORIGIN       3         /* packets that tell when the first was sent */
+#define RTP_SILENT_NS    MS(200)   /* without them the call begins so late */
 #define RTP_LATE_MAX     1000      /* older than this is a restart, not a late packet */
 #define RTP_GONE_NS      MS(2000)  /* a stream that stops for so long has ended */
 #define RTP_NOBODY_NS    MS(10000) /* and one that never began, after this */
@@ -26,7 +30,7 @@ static void rtp_open(struct caller *c, struct caller_output *out)
     rtp_send_init(&r->send, ssrc, seq, (uint32_t)rand_u64(&c->rand));
     dtmf_send_init(&r->dtmf, CALL_RATE_HZ, DTMF_ON_MS, DTMF_GAP_MS);
     r->heard_ns = c->now_ns;
-    caller_up(c);
+    c->up_ns = c->now_ns + RTP_SILENT_NS;
 }
 
 /* A stream goes on in silence too: one that stops has no other way to say that it ended. */
@@ -153,6 +157,23 @@ static void take_audio(struct caller *c, const struct rtp_packet *p)
     ear_trim(&c->ear, CALL_SAMPLES(RTP_DEPTH_MAX_MS));
 }
 
+/* A packet leaves when it is full: its first sample was taken its own length before. The packet
+ * that was least late tells best. */
+static void find_origin(struct caller *c, const struct rtp_packet *p)
+{
+    struct caller_rtp *r = &c->rtp;
+
+    if (!r->packets)
+        r->first_stamp = p->timestamp;
+    int64_t since = (int32_t)(p->timestamp - r->first_stamp) + (int64_t)p->payload.len;
+    int64_t origin_ns = c->now_ns - since * NS_PER_S / CALL_RATE_HZ;
+
+    if (!r->packets++ || origin_ns < r->origin_ns)
+        r->origin_ns = origin_ns;
+    if (r->packets == RTP_ORIGIN)
+        caller_up(c, r->origin_ns);
+}
+
 static void rtp_input(struct caller *c, struct slice in, struct caller_output *out)
 {
     struct rtp_packet p;
@@ -165,6 +186,8 @@ static void rtp_input(struct caller *c, struct slice in, struct caller_output *o
     } else if (rtp_kind(in) == RTP_KIND_RTP && rtp_parse(in, &p) == 0 &&
                in_order(&c->rtp, &p, c->now_ns)) {
         take_audio(c, &p);
+        if (c->state == CALLER_DIALLING)
+            find_origin(c, &p);
     }
 }
 

@@ -239,7 +239,7 @@ static void take_answer(struct caller *c, struct slice in, struct caller_output 
                    (unsigned long long)rand_u64(&c->rand));
     twilio_caller_init(&t->stream, t->stream_sid, c->call_id, ACCOUNT, c->config.agent,
                        c->config.token);
-    caller_up(c);
+    caller_up(c, c->now_ns);
     send_start(c, out);
     take_frames(c, slice_of(t->reply + got.used, t->reply_len - got.used), out);
     take_frames(c, slice_of(in.at + n, in.len - n), out);

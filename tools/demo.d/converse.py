@@ -17,6 +17,8 @@ import time
 import urllib.error
 import urllib.request
 
+import simulated
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.path.join(ROOT, "build", "release")
 VOICES = ["rms", "awb", "kal16", "kal"]  # none is the agent's
@@ -130,6 +132,7 @@ def synthesise(steps, folder, seed):
         if said.returncode:
             raise Failed(f"sidetone-say failed: {said.stderr.strip()}")
         where = json.loads(said.stdout.splitlines()[-1])
+        step["lasts_s"] = (where["last_voiced"] - where["first_voiced"]) / where["rate_hz"]
         entry = {"say": wav, "meant": step["text"], "last_voiced_sample": where["last_voiced"]}
         if step.get("barge_in"):
             entry["barge_in"] = True
@@ -156,7 +159,7 @@ def free_ports(*wanted):
 
 
 class Server:
-    def __init__(self, folder, binary, io, seed, stays):
+    def __init__(self, folder, binary, io, seed, stays, agent=None):
         self.api, self.media = free_ports(*((8000, 7860) if stays else (0, 0)))
         self.folder = folder
         self.data = os.path.join(folder, "data")
@@ -169,8 +172,9 @@ class Server:
                     f"api: {{bind: \"127.0.0.1:{self.api}\"}}\n"
                     f"media: {{bind: \"127.0.0.1:{self.media}\"}}\n"
                     f"rtp: {{ports: {rtp}-{rtp + 99}}}\n")
-        self.process = subprocess.Popen([binary, "--config", config],
-                                        stdout=open(self.log, "w"), stderr=subprocess.STDOUT)
+        command = [binary, "--config", config] + (["--agent", agent] if agent else [])
+        self.process = subprocess.Popen(command, stdout=open(self.log, "w"),
+                                        stderr=subprocess.STDOUT)
         try:
             self.wait()
         except BaseException:
@@ -302,7 +306,8 @@ def brief(understood):
     return {"intent": understood.get("intent"), "slots": understood.get("slots") or {}}
 
 
-def whole_turns(steps, call, log):
+def whole_turns(steps, call, log, verbatim):
+    """`verbatim`: nobody but the language model knows what it understood, so words are compared."""
     turns = []
     for i, (step, server) in enumerate(zip(steps, match_turns(steps, call, log))):
         measured = call["turns"][i] if i < len(call["turns"]) else {}
@@ -321,10 +326,14 @@ def whole_turns(steps, call, log):
             "answer_at_ms": measured.get("answer_at_ms"),
             "ledger": server.get("ledger"),
         })
+        if verbatim:
+            turns[-1]["verbatim"] = "dtmf" in step or server.get("heard") == step["text"]
     return turns
 
 
 def right(turn):
+    if "verbatim" in turn:
+        return turn["verbatim"]
     u = turn["understood"]
     return bool(u) and all(u[k] == turn["meant"][k] for k in ("intent", "slots"))
 
@@ -351,6 +360,11 @@ def find_recording(server, log):
     return found[0] if found else None
 
 
+def latencies(turns):
+    return sorted(t["voice_to_voice_ms"] for t in turns
+                  if t["voice_to_voice_ms"] is not None and not t["barge_in"] and not t["dtmf"])
+
+
 def tell(result, steps, out):
     """The conversation once more, with what the server heard and said."""
     print("\n  as the server has it", file=out)
@@ -359,8 +373,7 @@ def tell(result, steps, out):
         note = "" if right(turn) else "   <- not as meant"
         print(f"    heard  {turn['heard']!r}{note}", file=out)
         print(f"  agent    {turn['said']}", file=out)
-    plain = sorted(t["voice_to_voice_ms"] for t in result["turns"]
-                   if t["voice_to_voice_ms"] is not None and not t["barge_in"] and not t["dtmf"])
+    plain = latencies(result["turns"])
     if plain:
         print(f"\n  voice to voice: median {plain[len(plain) // 2]} ms, longest {plain[-1]} ms",
               file=out)
@@ -381,10 +394,26 @@ def run(args, out):
     make_folder(args.dir)
     steps = conversation(rng)
     plan, voice = synthesise(steps, args.dir, args.seed)
-    stays = not args.once
     print(f"seed {args.seed}: a caller with the voice {voice}, {len(steps)} turns, "
           f"by {args.protocol}", file=out, flush=True)
-    server = Server(args.dir, args.binary, args.io, args.seed, stays)
+    played = None
+    if args.providers == "simulated":
+        try:
+            played = simulated.Simulated(args.dir, BIN, args.binary, args.agent, steps)
+        except OSError as e:
+            raise Failed(str(e))
+        print(f"simulated: deepgram hears, openai answers, {played.tts} speaks", file=out)
+    try:
+        return converse(args, out, steps, plan, voice, played)
+    finally:
+        if played:
+            played.stop()
+
+
+def converse(args, out, steps, plan, voice, played):
+    stays = not args.once
+    server = Server(args.dir, args.binary, args.io, args.seed, stays,
+                    played.agent if played else None)
     try:
         call = place_call(server, steps, plan, args, out)
         if call["status"] == "refused":
@@ -394,7 +423,7 @@ def run(args, out):
             "call_id": (log or {}).get("call_id") or call["call_id"],
             "status": call["status"] if not log or call["status"] != "completed" else log["status"],
             "protocol": args.protocol,
-            "turns": whole_turns(steps, call, log),
+            "turns": whole_turns(steps, call, log, played is not None),
             "recording": find_recording(server, log),
             "transcript": find_transcript(server, log),
             "call_log": log,
@@ -403,6 +432,9 @@ def run(args, out):
             "voice": voice,
             "error": call.get("error"),
         }
+        if played:
+            result["simulated"] = {"delays_ms": simulated.DELAYS, "tts": played.tts,
+                                   "asked": played.log}
         if stays:
             show(result, steps, server, out)
             stay(server, args, out)
@@ -439,6 +471,8 @@ def main():
     p.add_argument("--seed", type=int, default=1, help="which sentences, voice and noise")
     p.add_argument("--protocol", choices=["twilio", "rtp"], default="twilio")
     p.add_argument("--io", choices=["auto", "uring", "epoll"], default="auto")
+    p.add_argument("--providers", choices=["local", "simulated"], default="local",
+                   help="simulated: the protocols of cloud providers, played on this machine")
     p.add_argument("--agent", default="clinic")
     p.add_argument("--dir", type=os.path.abspath,
                    help="where everything is kept (default: build/demo/SEED-PROTOCOL)")
@@ -446,7 +480,9 @@ def main():
                    help="another build of the server")
     p.add_argument("--no-setup", action="store_true", help="neither install nor build")
     args = p.parse_args()
-    args.dir = args.dir or os.path.join(ROOT, "build", "demo", f"{args.seed}-{args.protocol}")
+    args.dir = args.dir or os.path.join(ROOT, "build", "demo",
+                                        f"{args.seed}-{args.protocol}" +
+                                        ("-simulated" if args.providers == "simulated" else ""))
     out = sys.stderr if args.json else sys.stdout
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

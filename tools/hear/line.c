@@ -61,6 +61,7 @@ static void step(struct line *l, struct turn_event e, int64_t now_ns)
     if (!(actions & ACT_FINISH))
         return;
     l->report->decided = now_ns / time_of(1);
+    l->report->voiced = l->turn.voiced_ns / time_of(1);
     l->listening = false;
     struct turn_event heard = {
         .kind = ON_HEARD, .epoch = l->turn.epoch, .words = l->ops->finish(l->owner)};
@@ -110,8 +111,9 @@ static void feed(struct line *l, const int16_t *pcm, int64_t now_ns)
     }
     l->ops->audio(l->owner, to, 2 * LINE_FRAME);
     struct turn_event e = {.kind = ON_WORDS, .epoch = l->turn.epoch};
-    e.words = l->ops->words(l->owner, &e.complete);
-    if (e.words != l->turn.words || e.complete != l->turn.complete)
+    l->ops->words(l->owner, &e);
+    if (e.words != l->turn.words || e.complete != l->turn.complete ||
+        e.expected != l->turn.expected)
         step(l, e, now_ns);
 }
 

@@ -17,13 +17,14 @@ struct line_ops {
     void (*audio)(void *owner, const int16_t *pcm, size_t n); /* 16 kHz */
     uint32_t (*finish)(void *owner);                          /* words of the final */
     void (*forget)(void *owner);
-    /* How the hypothesis stands now: its words, and whether it is complete. */
-    uint32_t (*words)(void *owner, bool *complete);
+    /* How the hypothesis stands now: words, complete, expected. */
+    void (*words)(void *owner, struct turn_event *e);
 };
 
 struct line_report {
     unsigned answers, unclear; /* more than one: the sentence was split */
     int64_t decided;           /* sample at which the last turn was decided, -1: never */
+    int64_t voiced;            /* what the turn takes for the one after the last voiced sample */
 };
 
 /* `config` of the detector and `rules` as the agent's file says; pcm at 8 kHz. 0 or -errno. */

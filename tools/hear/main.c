@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/rand.h"
 #include "provider/provider.h"
 #include "actors/world.h"
 #include "config/agent.h"
@@ -17,20 +18,28 @@
 
 #define LINE_MAX_BYTES 2048
 #define UP_TAPS        32
-#define FRAME          160 /* 20 ms at 8 kHz */
+#define FRAME          160  /* 20 ms at 8 kHz */
+#define QUIET_LEAD_MS  2500 /* of the line, without the noise of the place where one speaks */
+#define QUIET_TAIL_MS  1500
+#define QUIET_PEAK     4
+#define VOICED_FAR_MS  120 /* a last voiced sample further off is counted */
 
 static const char usage[] =
     "usage: sidetone-hear --agent-dir DIR --data-dir DIR [--voices rms,awb,kal16,kal]\n"
-    "                     [--noise-db 20] [--set key=value]... [--text-only] [--cut] [-v] "
+    "                     [--noise-db 20] [--set key=value]... [--text-only] [--cut] "
+    "[--steady] [-v]\n"
+    "                     [--expected-ms N] [--complete-ms N] [--open-ms N] [--seed N] "
     "FILE.tsv...\n";
 
 struct options {
     const char *folder, *data_dir;
     char voices[100];
     double noise_db;
-    int64_t complete_ms, open_ms; /* 0: as the agent says */
+    int64_t expected_ms, complete_ms, open_ms; /* 0: as the agent says */
     bool cut; /* the sentence is cut at its true ends: no detector, no turn machine */
+    uint64_t seed;
     bool text_only, verbose;
+    bool steady; /* the noise is there before and after the sentence too */
     struct provider_setting settings[16];
     size_t setting_count;
 };
@@ -42,7 +51,8 @@ struct heard {
     void *session, *worker;
     struct job_port port;
     char final[LINE_MAX_BYTES];
-    bool complete;
+    char expects[LINE_MAX_BYTES]; /* what the agent has asked for */
+    bool complete, expected;
     uint32_t epoch;
     uint32_t words;
     struct vad_config vad;
@@ -50,7 +60,8 @@ struct heard {
     struct turn_rules rules;
     char before[LINE_MAX_BYTES]; /* what this utterance goes on with */
     uint64_t stt_state[8];
-    int64_t waits_ms[20000]; /* from the last voiced sample to the decision */
+    int64_t waits_ms[20000];  /* from the last voiced sample to the decision */
+    int64_t errors_ms[20000]; /* from the last voiced sample to what is taken for it */
     size_t wait_count;
     unsigned split, missed, early;
     int64_t audio_ns, cpu_ns, final_ns_sum, final_ns_max;
@@ -77,6 +88,7 @@ static uint32_t words_of(struct slice text)
 static void note_partial(struct heard *h, const struct provider_intent *event)
 {
     h->complete = event->flag & EVENT_COMPLETE;
+    h->expected = event->flag & EVENT_EXPECTED;
     h->words = words_of(event->text);
 }
 
@@ -107,8 +119,11 @@ static bool port_cancelled(struct job_port *port)
 static void stt_input(struct heard *h, void *state, enum provider_input_kind kind,
                       struct slice data)
 {
-    struct provider_input in = {
-        .kind = kind, .epoch = h->epoch, .data = data, .config = &h->stt_config};
+    struct provider_input in = {.kind = kind,
+                                .epoch = h->epoch,
+                                .flag = kind == INPUT_SPEECH,
+                                .data = data,
+                                .config = &h->stt_config};
     intents_init(&scratch);
     h->stt->step(state, &in, 0, &scratch);
     for (size_t i = 0; i < scratch.count; i++)
@@ -141,9 +156,10 @@ static void hear(struct heard *h, const struct caller_audio *a)
     size_t to = a->last + 3600 < a->count ? a->last + 3600 : a->count;
     int16_t frame[2 * FRAME];
     h->final[0] = '\0';
-    h->complete = false;
+    h->complete = h->expected = false;
     h->epoch++;
     int64_t start = cpu_now();
+    stt_input(h, state, INPUT_SPEECH, slice_str(h->expects));
     for (size_t at = from; at < to; at += FRAME) {
         frame_double(a->pcm, a->count, at, frame);
         stt_input(h, state, INPUT_AUDIO, slice_of(frame, sizeof(frame)));
@@ -165,9 +181,10 @@ static void line_listen(void *owner, bool goes_on)
     struct heard *h = owner;
     snprintf(h->before, sizeof(h->before), "%s", goes_on ? h->final : "");
     h->final[0] = '\0';
-    h->complete = false;
+    h->complete = h->expected = false;
     h->words = 0;
     h->epoch++;
+    stt_input(h, h->stt_state, INPUT_SPEECH, slice_str(h->expects));
 }
 
 static void line_audio(void *owner, const int16_t *pcm, size_t n)
@@ -179,11 +196,12 @@ static void line_audio(void *owner, const int16_t *pcm, size_t n)
     h->cpu_ns += cpu_now() - start;
 }
 
-static uint32_t line_words(void *owner, bool *complete)
+static void line_words(void *owner, struct turn_event *e)
 {
     struct heard *h = owner;
-    *complete = h->complete;
-    return h->words;
+    e->words = h->words;
+    e->complete = h->complete;
+    e->expected = h->expected;
 }
 
 static uint32_t line_finish(void *owner)
@@ -215,13 +233,18 @@ static int hear_line(struct heard *h, const struct caller_audio *a)
     h->final[0] = '\0';
     int err = line_hear(&h->vad, &h->rules, a->pcm, a->count, &ops, h, &report);
     h->split += report.answers > 1;
+    if (h->o->verbose && report.answers > 1)
+        printf("split in %u: %s\n", report.answers, h->final);
     h->missed += report.answers == 0;
     if (report.decided < 0)
         return err;
     int64_t wait_ms = (report.decided - (int64_t)a->last) / 8;
+    int64_t error_ms = (report.voiced - 1 - (int64_t)a->last) / 8;
     h->early += wait_ms < 0;
-    if (h->wait_count < ARRAY_LEN(h->waits_ms))
-        h->waits_ms[h->wait_count++] = wait_ms;
+    if (h->wait_count == ARRAY_LEN(h->waits_ms))
+        return err;
+    h->errors_ms[h->wait_count] = error_ms < 0 ? -error_ms : error_ms;
+    h->waits_ms[h->wait_count++] = wait_ms;
     return err;
 }
 
@@ -242,6 +265,13 @@ static void waits_print(struct heard *h)
            (long long)h->waits_ms[n / 2], (long long)h->waits_ms[n * 9 / 10],
            (long long)h->waits_ms[n * 99 / 100], (long long)h->waits_ms[n - 1], h->split, h->missed,
            h->early, n + h->missed);
+    qsort(h->errors_ms, n, sizeof(h->errors_ms[0]), by_size);
+    size_t far = 0;
+    while (far < n && h->errors_ms[n - 1 - far] > VOICED_FAR_MS)
+        far++;
+    printf("last voiced sample off by: median %lld, p90 %lld, max %lld ms; %zu beyond %d ms\n",
+           (long long)h->errors_ms[n / 2], (long long)h->errors_ms[n * 9 / 10],
+           (long long)h->errors_ms[n - 1], far, VOICED_FAR_MS);
 }
 
 static void llm_turn(struct heard *h, void *state, const char *text, char *understood, size_t size)
@@ -251,9 +281,12 @@ static void llm_turn(struct heard *h, void *state, const char *text, char *under
         .kind = INPUT_TURN, .epoch = ++h->epoch, .config = &h->llm_config, .turn = &turn};
     intents_init(&scratch);
     h->llm->step(state, &in, 0, &scratch);
-    for (size_t i = 0; i < scratch.count; i++)
+    for (size_t i = 0; i < scratch.count; i++) {
         if (scratch.list[i].event == EVENT_UNDERSTOOD)
             slice_cstr(scratch.list[i].text, understood, size);
+        if (scratch.list[i].event == EVENT_EXPECTS)
+            slice_cstr(scratch.list[i].text, h->expects, sizeof(h->expects));
+    }
     in.kind = INPUT_COMMIT;
     h->llm->step(state, &in, 0, &scratch);
 }
@@ -263,6 +296,7 @@ static void context_enter(struct heard *h, void *state, const char *context)
 {
     char ignored[LINE_MAX_BYTES];
     const char *lead = NULL;
+    h->expects[0] = '\0';
     if (strstr(context, "confirm"))
         lead = "book an appointment on monday at nine my name is carter";
     else if (strstr(context, "name"))
@@ -273,6 +307,21 @@ static void context_enter(struct heard *h, void *state, const char *context)
         lead = "book an appointment";
     if (lead)
         llm_turn(h, state, lead, ignored, sizeof(ignored));
+}
+
+/* The calling program plays a recording into a line that is all but silent otherwise. */
+static void line_place(struct caller_audio *a, uint64_t seed)
+{
+    struct rand r = {seed};
+    size_t lead = QUIET_LEAD_MS * 8, tail = QUIET_TAIL_MS * 8, count = lead + a->count + tail;
+    int16_t *pcm = calloc(count, sizeof(*pcm));
+    if (!pcm)
+        abort();
+    for (size_t i = 0; i < count; i++)
+        pcm[i] = (int16_t)((int)rand_below(&r, 2 * QUIET_PEAK + 1) - QUIET_PEAK);
+    memcpy(pcm + lead, a->pcm, a->count * sizeof(*pcm));
+    free(a->pcm);
+    *a = (struct caller_audio){pcm, count, a->first + lead, a->last + lead};
 }
 
 struct score {
@@ -301,18 +350,22 @@ static void sentence_run(struct heard *h, const char *voice, uint64_t seed, char
     void *state = calloc(1, h->llm->state_bytes);
     char understood[LINE_MAX_BYTES] = "";
     bool intent_same;
-    struct caller_request q = {voice, column[2], h->o->noise_db, 1.0, seed, 400, 1500};
+    bool steady = h->o->steady || h->o->cut;
+    struct caller_request q = {voice, column[2],          h->o->noise_db,     1.0,
+                               seed,  steady ? 400 : 300, steady ? 1500 : 300};
     struct caller_audio a;
+    context_enter(h, state, column[3]);
     if (h->o->text_only) {
         snprintf(h->final, sizeof(h->final), "%s", column[2]);
     } else if (!caller_speak(&q, &a)) {
+        if (!steady)
+            line_place(&a, seed);
         if (h->o->cut)
             hear(h, &a);
         else if (hear_line(h, &a))
             abort();
         free(a.pcm);
     }
-    context_enter(h, state, column[3]);
     llm_turn(h, state, h->final, understood, sizeof(understood));
     bool both = json_same(column[0], column[1], understood, &intent_same);
     score->count++;
@@ -343,7 +396,7 @@ static void file_run(struct heard *h, const char *path)
     for (char *voice = strtok_r(voices, ",", &rest); voice; voice = strtok_r(NULL, ",", &rest)) {
         struct score score = {0};
         FILE *file = fopen(path, "re");
-        uint64_t seed = 1;
+        uint64_t seed = h->o->seed;
         session_fresh(h); /* another caller, another call */
         for (; file && fgets(line, sizeof(line), file); seed++) {
             char *column[4] = {"", "", "", ""}, *left = line;
@@ -368,11 +421,19 @@ static void file_run(struct heard *h, const char *path)
 
 static bool options_read(int argc, char **argv, struct options *o)
 {
-    static const struct option names[] = {{"agent-dir", 1, 0, 'a'}, {"data-dir", 1, 0, 'd'},
-                                          {"voices", 1, 0, 'o'},    {"noise-db", 1, 0, 'n'},
-                                          {"set", 1, 0, 's'},       {"text-only", 0, 0, 't'},
-                                          {"cut", 0, 0, 'c'},       {"complete-ms", 1, 0, 'C'},
-                                          {"open-ms", 1, 0, 'O'},   {0}};
+    static const struct option names[] = {{"agent-dir", 1, 0, 'a'},
+                                          {"data-dir", 1, 0, 'd'},
+                                          {"voices", 1, 0, 'o'},
+                                          {"noise-db", 1, 0, 'n'},
+                                          {"set", 1, 0, 's'},
+                                          {"text-only", 0, 0, 't'},
+                                          {"cut", 0, 0, 'c'},
+                                          {"complete-ms", 1, 0, 'C'},
+                                          {"open-ms", 1, 0, 'O'},
+                                          {"expected-ms", 1, 0, 'E'},
+                                          {"steady", 0, 0, 'S'},
+                                          {"seed", 1, 0, 'r'},
+                                          {0}};
     for (int c; (c = getopt_long(argc, argv, "v", names, NULL)) != -1;) {
         char *equals = optarg ? strchr(optarg, '=') : NULL;
         if (c == 'a')
@@ -389,6 +450,12 @@ static bool options_read(int argc, char **argv, struct options *o)
             o->complete_ms = atoll(optarg);
         else if (c == 'O')
             o->open_ms = atoll(optarg);
+        else if (c == 'E')
+            o->expected_ms = atoll(optarg);
+        else if (c == 'S')
+            o->steady = true;
+        else if (c == 'r')
+            o->seed = strtoull(optarg, NULL, 10);
         else if (c == 't')
             o->text_only = true;
         else if (c == 'v')
@@ -438,6 +505,8 @@ static int line_open(struct heard *h, char *why, size_t why_bytes)
         return err;
     }
     h->rules = bundle->rules;
+    if (h->o->expected_ms)
+        h->rules.expected_ns = MS(h->o->expected_ms);
     if (h->o->complete_ms)
         h->rules.complete_ns = MS(h->o->complete_ms);
     if (h->o->open_ms)
@@ -481,6 +550,7 @@ int main(int argc, char **argv)
 {
     static struct options o = {.voices = "rms,awb,kal16,kal",
                                .noise_db = 20,
+                               .seed = 1,
                                .settings = {{"grammar", "clinic.gram"}, {"rules", "clinic.rules"}},
                                .setting_count = 2};
     static struct heard h = {.o = &o};

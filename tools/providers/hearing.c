@@ -39,6 +39,14 @@ static bool window_is_loud(struct hearing *h, double rms)
     return loud;
 }
 
+/* In an utterance of known length a pause is no end; its last words may be faint. */
+static int64_t gap_needed(const struct hearing *h)
+{
+    bool early = hearing_ms(h, h->last - h->first) < h->lasts_ms * 4 / 5;
+
+    return early && h->gap_ms < HEARING_PAUSE_MS ? HEARING_PAUSE_MS : h->gap_ms;
+}
+
 static enum hearing_event window_over(struct hearing *h, int64_t samples)
 {
     bool loud = window_is_loud(h, sqrt(h->sum / (double)samples));
@@ -60,7 +68,7 @@ static enum hearing_event window_over(struct hearing *h, int64_t samples)
         h->voiced += samples;
         return HEARING_WINDOW;
     }
-    if (hearing_ms(h, h->clock - h->last) < h->gap_ms)
+    if (hearing_ms(h, h->clock - h->last) < gap_needed(h))
         return HEARING_WINDOW;
     hearing_stop(h);
     return hearing_ms(h, h->voiced) < h->least_ms ? HEARING_NOISE : HEARING_ENDS;

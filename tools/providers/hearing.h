@@ -11,7 +11,8 @@
 #include <stdint.h>
 
 #define HEARING_WINDOW_MS 10
-#define HEARING_ONSET     3 /* loud windows in a row that begin an utterance */
+#define HEARING_ONSET     3    /* loud windows in a row that begin an utterance */
+#define HEARING_PAUSE_MS  1000 /* ends one that is known to last longer */
 
 enum hearing_event {
     HEARING_NOTHING, /* all samples are used up */
@@ -26,6 +27,7 @@ struct hearing {
     uint32_t rate_hz;
     double level; /* root mean square, of 32768, from which on a window is loud */
     int64_t gap_ms, least_ms;
+    int64_t lasts_ms; /* that the utterance is known to last, at most a little less; 0: not known */
     /* the owner may read */
     bool speaking;
     int64_t clock;  /* samples heard */

@@ -274,12 +274,29 @@ static void told(struct peer *p, enum listening_event event)
 
 /* ---- what the client says ---- */
 
+/* What has been heard since the last result, if nobody is speaking: nothing, but it is said so. */
+static void finalize_quiet(struct peer *p, struct deepgram *d, int64_t due_ns)
+{
+    struct result r = {
+        .from_ms = d->told_ms,
+        .to_ms = listening_ms(&d->l),
+        .final = true,
+        .speech_final = true,
+        .from_finalize = true,
+    };
+
+    if (r.to_ms > r.from_ms) /* without new sound the vendor may stay silent too */
+        result_send(p, due_ns > d->final_due ? due_ns : d->final_due, &r);
+}
+
 static void finalize(struct peer *p, struct deepgram *d)
 {
     int64_t due = peer_now(p) + peer_draw(p, &p->server->settings->finalize);
 
-    if (!d->l.ear.speaking)
-        return; /* nothing is pending: the vendor may stay silent too */
+    if (!d->l.ear.speaking) {
+        finalize_quiet(p, d, due);
+        return;
+    }
     listening_take(p, &d->l);
     finish(p, d, due, true);
 }

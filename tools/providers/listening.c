@@ -26,21 +26,21 @@ static size_t *order_of(struct peer *p, struct listening *l)
                                                              : &l->in_order;
 }
 
-/* The next text that sound gives; empty behind the last one. */
-static struct slice next_in_order(struct peer *p, struct listening *l)
+/* The next line that sound gives; an empty one behind the last. */
+static struct heard next_in_order(struct peer *p, struct listening *l)
 {
     size_t *i = order_of(p, l);
 
     while (*i < l->script->count && l->script->lines[*i].at_ms != HEARD_IN_ORDER)
         ++*i;
-    return *i < l->script->count ? l->script->lines[*i].text : SLICE_NONE;
+    return *i < l->script->count ? l->script->lines[*i] : (struct heard){0};
 }
 
 struct slice listening_take(struct peer *p, struct listening *l)
 {
     size_t *i = order_of(p, l);
 
-    l->text = next_in_order(p, l);
+    l->text = next_in_order(p, l).text;
     if (*i < l->script->count)
         ++*i;
     hearing_stop(&l->ear);
@@ -74,9 +74,13 @@ static void timed_tell(struct peer *p, struct listening *l, listening_told told)
 static void window_tell(struct peer *p, struct listening *l, enum hearing_event event,
                         listening_told told)
 {
+    struct heard next;
+
     switch (event) {
     case HEARING_BEGINS:
-        l->text = next_in_order(p, l);
+        next = next_in_order(p, l);
+        l->text = next.text;
+        l->ear.lasts_ms = next.lasts_ms;
         told(p, LISTENING_BEGINS);
         break;
     case HEARING_ENDS:

@@ -104,7 +104,7 @@ static void request_end(struct peer *p)
     p->context = NULL;
     p->service = NULL;
     p->fault = NULL;
-    p->mute = false;
+    p->mute = p->endless = false;
     p->late_ns = 0;
     p->drip_bps = 0;
     p->content_sent = 0;

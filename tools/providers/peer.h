@@ -115,6 +115,7 @@ struct peer {
     const struct fault *fault;
     uint64_t content_sent;
     bool mute;          /* nothing more is sent */
+    bool endless;       /* the same piece is being sent again and again */
     int64_t late_ns;    /* everything is sent so much later */
     uint64_t drip_bps;  /* bytes a second, 0: as fast as it goes */
     uint64_t fill_left; /* bytes of a huge message still to be sent */

@@ -265,6 +265,9 @@ static bool fault_happens(struct peer *p)
     if (x->kind == PIECE_PLAIN || !f || p->content_sent < (uint64_t)f->after)
         return false;
     if (f->kind == FAULT_ENDLESS) {
+        if (!p->endless)
+            note_fault(p);
+        p->endless = true;
         raw_write(p, slice_of(x->bytes, x->len));
         x->due_ns = peer_now(p) + ENDLESS_NS;
         return true;

@@ -25,18 +25,19 @@ int heard_parse(struct slice line, struct heard *out, char *why)
         return refuse(why, "is empty");
     if (!slice_is_utf8(out->text))
         return refuse(why, "is not UTF-8");
-    if (out->text.at[0] != '@')
+    bool at = out->text.at[0] == '@';
+    if (!at && out->text.at[0] != '~')
         return 0;
     struct slice rest, word = slice_cut(out->text, ' ', &rest);
     if (slice_cstr(slice_of(word.at + 1, word.len - 1), number, sizeof(number)) < 0 || !number[0] ||
         number[strspn(number, "0123456789.")])
-        return refuse(why, "does not begin with \"@SECONDS \"");
-    double at_s = strtod(number, &end);
-    if (*end || at_s > HEARD_SECONDS_MAX)
+        return refuse(why, "does not begin with \"@SECONDS \" or \"~SECONDS \"");
+    double seconds = strtod(number, &end);
+    if (*end || seconds > HEARD_SECONDS_MAX)
         return refuse(why, "names no time up to 86400 s");
-    out->at_ms = (int64_t)(at_s * 1000 + 0.5);
+    *(at ? &out->at_ms : &out->lasts_ms) = (int64_t)(seconds * 1000 + 0.5);
     out->text = slice_trim(rest);
-    return out->text.len ? 0 : refuse(why, "says nothing at its time");
+    return out->text.len ? 0 : refuse(why, "says nothing behind its time");
 }
 
 /* ---- rules ---- */

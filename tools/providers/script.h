@@ -4,6 +4,8 @@
  *
  *     hearing   "what are your hours"       the next utterance that sound makes
  *               "@2.5 what are your hours"  said when 2.5 s of sound have come, whatever they hold
+ *               "~1.8 half past ten, please"  the next utterance, known to last 1.8 s: no pause
+ *                                             before that ends it, unless it gets long
  *     answer    "We are open." | "Let me look. | call find {\"day\":\"monday\"}"
  *     rule      "open => We are open from eight to six, you asked: {last}" */
 #ifndef PROVIDERS_SCRIPT_H
@@ -25,7 +27,8 @@
 /* One line of a hearing script. */
 struct heard {
     struct slice text;
-    int64_t at_ms; /* on the clock of the sound, or HEARD_IN_ORDER */
+    int64_t at_ms;    /* on the clock of the sound, or HEARD_IN_ORDER */
+    int64_t lasts_ms; /* 0: not known */
 };
 
 /* 0, or -EINVAL with one clause in `why` (SCRIPT_WHY_BYTES). */

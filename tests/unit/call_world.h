@@ -1,0 +1,484 @@
+/* A call actor with its real stt, llm and tts actors around stub plug-ins that do what the test
+ * says, a leg that the test plays itself, a real journal, and a store lane that builds the call's
+ * log and keeps it. Under a clock of the test's own; one thread. Included by one test program. */
+#ifndef TESTS_CALL_WORLD_H
+#define TESTS_CALL_WORLD_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "actors/messages.h"
+#include "actors/platform/store_program.h"
+#include "actors/text.h"
+#include "actors/world.h"
+#include "carrier/carrier.h"
+#include "store/call_log.h"
+
+#define RATE_HZ 8000
+
+extern const struct actor_type call_type, stt_type, llm_type, tts_type, tool_type;
+
+static int64_t test_now_ns;
+
+static int64_t now_ns(void *context)
+{
+    (void)context;
+    return test_now_ns;
+}
+
+static int64_t wall_ms(void *context)
+{
+    (void)context;
+    return 1700000000000 + ns_to_ms(test_now_ns);
+}
+
+/* ---- what the stub plug-ins do, and were asked ---- */
+
+static struct {
+    const char *final; /* of the next INPUT_FINISH; NULL: none comes */
+    const char *late;  /* said for `late_epoch` when the test asks for it */
+    uint32_t late_epoch;
+    const char *reply;   /* of the next INPUT_TURN; NULL: nothing comes */
+    const char *expects; /* the answer that this reply asks for; NULL: it does not say */
+    char expected[64];   /* what the recogniser was told last */
+    bool open;           /* it goes on, says the model */
+    bool fails;          /* the model, after its text */
+    char asked[256];     /* what the model was asked last */
+    enum turn_kind kind;
+    uint32_t epoch;
+    unsigned asks;
+    int64_t stt_at_ns, llm_at_ns;
+    char spoken[1024]; /* what tts was given, with a bar after each clause */
+} stub;
+
+static void stt_step(void *state, const struct provider_input *in, int64_t now, struct intents *out)
+{
+    (void)state;
+    if (in->kind == INPUT_SPEECH)
+        assert_int_equal(slice_cstr(in->data, stub.expected, sizeof(stub.expected)), 0);
+    if (in->kind == INPUT_FINISH && stub.final)
+        intents_event(out, EVENT_FINAL, in->epoch, slice_str(stub.final))->confidence = 90;
+    if (in->kind == INPUT_TIMER && now >= stub.stt_at_ns) {
+        stub.stt_at_ns = NEVER_NS;
+        intents_event(out, EVENT_FINAL, stub.late_epoch, slice_str(stub.late))->confidence = 90;
+    }
+}
+
+static int64_t stt_deadline(const void *state)
+{
+    (void)state;
+    return stub.stt_at_ns;
+}
+
+static void llm_turn(const struct provider_input *in, struct intents *out)
+{
+    assert_int_equal(slice_cstr(in->turn->text, stub.asked, sizeof(stub.asked)), 0);
+    stub.kind = in->turn->kind;
+    stub.epoch = in->epoch;
+    stub.asks++;
+    if (stub.expects)
+        intents_event(out, EVENT_EXPECTS, in->epoch, slice_str(stub.expects));
+    if (stub.reply)
+        intents_event(out, EVENT_TEXT, in->epoch, slice_str(stub.reply));
+    if (stub.fails)
+        intents_event(out, EVENT_FAILED, in->epoch, SLICE("broken"));
+    else if (stub.reply && !stub.open)
+        intents_event(out, EVENT_DONE, in->epoch, SLICE_NONE);
+}
+
+static void llm_step(void *state, const struct provider_input *in, int64_t now, struct intents *out)
+{
+    (void)state;
+    if (in->kind == INPUT_TURN)
+        llm_turn(in, out);
+    if (in->kind == INPUT_TIMER && now >= stub.llm_at_ns) {
+        stub.llm_at_ns = NEVER_NS;
+        intents_event(out, EVENT_TEXT, stub.late_epoch, slice_str(stub.late));
+        intents_event(out, EVENT_DONE, stub.late_epoch, SLICE_NONE);
+    }
+}
+
+static int64_t llm_deadline(const void *state)
+{
+    (void)state;
+    return stub.llm_at_ns;
+}
+
+static void tts_step(void *state, const struct provider_input *in, int64_t now, struct intents *out)
+{
+    static const int16_t sound[160];
+    struct provider_intent *event;
+
+    (void)state;
+    (void)now;
+    if (in->kind != INPUT_TEXT)
+        return;
+    snprintf(stub.spoken + strlen(stub.spoken), sizeof(stub.spoken) - strlen(stub.spoken), "%.*s|",
+             SLICE_ARG(in->data));
+    event = intents_add(out, INTENT_EVENT);
+    event->event = EVENT_AUDIO;
+    event->epoch = in->epoch;
+    event->text = slice_of(sound, sizeof(sound));
+    intents_event(out, EVENT_SPOKEN, in->epoch, SLICE_NONE);
+}
+
+static const struct provider_ops stt_ops = {.name = "stub",
+                                            .kind = PROVIDER_STT,
+                                            .rate_hz = RATE_HZ,
+                                            .step = stt_step,
+                                            .deadline = stt_deadline};
+static const struct provider_ops llm_ops = {
+    .name = "stub", .kind = PROVIDER_LLM, .step = llm_step, .deadline = llm_deadline};
+static const struct provider_ops tts_ops = {
+    .name = "stub", .kind = PROVIDER_TTS, .rate_hz = RATE_HZ, .step = tts_step};
+
+/* ---- the leg ---- */
+
+static struct {
+    struct actor *actor;
+    struct actor_id call, tts;
+    bool mute;    /* does not come up by itself */
+    bool watched; /* asks to be told what goes on */
+    char news[4096];
+    uint32_t generation, epoch, piece;
+    unsigned holds, flushes, ends;
+} leg;
+
+static void leg_send(uint16_t type, const void *body, size_t bytes)
+{
+    actor_send_body(leg.actor, leg.call, type, IF_FULL_STOP, FRAME_NONE, body, bytes);
+}
+
+static void come_up(void)
+{
+    struct leg_up_msg up = {.start_ns = test_now_ns, .rate_hz = RATE_HZ, .watched = leg.watched};
+
+    leg_send(LEG_UP, &up, sizeof(up));
+}
+
+static void tell_room(void)
+{
+    struct play_room_msg room = {.room_ms = 2000};
+
+    actor_send_body(leg.actor, leg.tts, PLAY_ROOM, IF_FULL_STOP, FRAME_NONE, &room, sizeof(room));
+}
+
+/* Half of the last clause was heard. */
+static void leg_flush(void)
+{
+    struct leg_heard_msg heard = {.epoch = leg.epoch,
+                                  .piece = leg.piece,
+                                  .heard_samples = 80,
+                                  .piece_samples = 160,
+                                  .piece_ended = true};
+
+    leg.flushes++;
+    leg.generation++;
+    leg_send(LEG_HEARD, &heard, sizeof(heard));
+}
+
+/* One line a piece of news: "user 1 final: text". */
+static void leg_told(struct actor *a, const struct msg *m)
+{
+    const struct leg_tell_msg *body = msg_body(m, leg_tell_msg);
+    size_t room = sizeof(leg.news) - strlen(leg.news);
+    char *at = leg.news + strlen(leg.news);
+
+    if (body->kind == CARRIER_NEWS_STATE)
+        snprintf(at, room, "%s\n", turn_state_name(body->state));
+    else if (body->kind == CARRIER_NEWS_WORDS)
+        snprintf(at, room, "%s %u%s%s: %.*s\n", body->user ? "user" : "agent", body->turn,
+                 body->final ? " final" : "", body->cut ? " cut" : "", SLICE_ARG(text_of(a, m)));
+    else
+        snprintf(
+            at, room, "latency %u: %lld\n", body->turn,
+            (long long)(body->instants_ms[CARRIER_AUDIBLE] - body->instants_ms[CARRIER_VOICED]));
+}
+
+static void leg_handle(struct actor *a, const struct msg *m)
+{
+    switch (m->type) {
+    case MSG_START:
+        leg.actor = a;
+        leg.generation = 1;
+        break;
+    case MSG_STOP:
+        actor_end(a);
+        break;
+    case LEG_PEERS:
+        leg.call = m->from;
+        leg.tts = msg_body(m, leg_peers_msg)->tts;
+        tell_room();
+        if (!leg.mute)
+            come_up();
+        break;
+    case LEG_TELL:
+        leg_told(a, m);
+        break;
+    case LEG_HOLD:
+        leg.holds++;
+        break;
+    case LEG_FLUSH:
+        leg_flush();
+        break;
+    case PLAY_PIECE_END:
+        tell_room();
+        break;
+    case PLAY:
+    case PLAY_END:
+        if (msg_body(m, play_msg)->generation != leg.generation)
+            break;
+        leg.epoch = msg_body(m, play_msg)->epoch;
+        leg.ends += m->type == PLAY_END;
+        if (m->type == PLAY)
+            leg.piece = msg_body(m, play_msg)->piece;
+        break;
+    default:
+        break;
+    }
+}
+
+static void root_handle(struct actor *a, const struct msg *m)
+{
+    if (a->life == ACTOR_STOPPING && (m->type == MSG_STOP || m->type == MSG_CHILD_ENDED))
+        if (!a->child)
+            actor_end(a);
+}
+
+static const struct actor_type leg_type = {
+    .name = "leg", .size_bytes = sizeof(struct actor), .handle = leg_handle};
+static const struct actor_type root_type = {
+    .name = "root", .size_bytes = sizeof(struct actor), .handle = root_handle};
+
+/* ---- the store: keeps the log that it is given ---- */
+
+static char *document;
+
+static size_t store_bytes(struct slice arguments)
+{
+    (void)arguments;
+    return 0;
+}
+
+static int store_run(void *session, uint32_t tag, struct slice bytes, struct lane_job *job)
+{
+    const struct call_log_extra none = {0};
+    struct call_log log;
+
+    (void)session;
+    (void)job;
+    assert_int_equal(tag, STORE_CALL_FINISH);
+    assert_int_equal(call_log_build(bytes, &none, &log), 0);
+    free(document);
+    document = strdup(log.document);
+    call_log_fini(&log);
+    return 0;
+}
+
+static const struct lane_program store = {
+    .name = "store", .session_bytes = store_bytes, .run = store_run};
+
+/* ---- the world ---- */
+
+static struct config config;
+static struct agent agent;
+static struct bundle bundle;
+static struct world world;
+static struct mesh *mesh;
+static struct shard *shard;
+static struct lane_worker *worker;
+static struct actor *root;
+static char dir[64];
+static bool store_hangs;
+
+static void turn_shard(void)
+{
+    shard_turn(shard);
+    while (!store_hangs && lane_worker_step(worker))
+        shard_turn(shard);
+}
+
+static void pass(int64_t ms)
+{
+    for (int64_t i = 0; i < ms; i += 2) {
+        test_now_ns += MS(2);
+        turn_shard();
+    }
+}
+
+static void make_shard(void)
+{
+    static const struct lane_program *const programs[PROGRAM_COUNT] = {[PROGRAM_STORE] = &store};
+    const struct lane_map map = {.first_host = {[LANE_STORE] = 1}, .workers = {[LANE_STORE] = 1}};
+    const struct shard_type types[] = {{&root_type, 1}, {&leg_type, 1}, {&call_type, 1},
+                                       {&stt_type, 1},  {&llm_type, 1}, {&tts_type, 1},
+                                       {&tool_type, 1}};
+    const struct shard_setup setup = {.clock = {.now_ns = now_ns, .wall_ms = wall_ms},
+                                      .frames_max = 512,
+                                      .types = types,
+                                      .type_count = ARRAY_LEN(types),
+                                      .mesh = mesh,
+                                      .world = &world};
+
+    assert_int_equal(shard_new(&setup, &shard), 0);
+    lane_map_set(shard, &map);
+    worker = lane_worker_new(mesh, 1, LANE_STORE, programs);
+}
+
+static int set_up(void **state)
+{
+    char why[256];
+
+    (void)state;
+    memset(&stub, 0, sizeof(stub));
+    memset(&leg, 0, sizeof(leg));
+    stub.stt_at_ns = stub.llm_at_ns = NEVER_NS;
+    agent =
+        (struct agent){.id = "desk", .name = "Desk", .greeting = "Good morning.", .turns_max = 9};
+    bundle = (struct bundle){.agent = &agent,
+                             .ops = {&stt_ops, &llm_ops, &tts_ops},
+                             .rules = {.complete_ns = MS(250),
+                                       .open_ns = MS(400),
+                                       .max_ns = SECONDS(30),
+                                       .evidence_ns = MS(500),
+                                       .resume_ns = MS(300),
+                                       .noise_ns = MS(100),
+                                       .final_ns = SECONDS(4),
+                                       .silence_ns = NEVER_NS,
+                                       .hang_up_ns = NEVER_NS,
+                                       .interrupt_words = 1}};
+    world = (struct world){.config = &config, .agents = {NULL, &bundle}, .shards = 1};
+    test_now_ns = SECONDS(1);
+    store_hangs = false;
+    snprintf(dir, sizeof(dir), "/tmp/sidetone-call-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(journal_open(dir, "t", 1, 1 << 18, &world.journal, why, sizeof(why)), 0);
+    mesh = mesh_new(2);
+    mesh_pair(mesh, 0, 1, 1 << 16, false);
+    make_shard();
+    return 0;
+}
+
+static void begin(void)
+{
+    root = actor_spawn(shard, &root_type, NULL, 0, NULL, 0, FRAME_NONE);
+    struct actor *a = actor_spawn(shard, &leg_type, root, 0, NULL, 0, FRAME_NONE);
+    struct call_start_msg args = {
+        .agent = 1, .leg = a->id, .rate_hz = RATE_HZ, .protocol = "test", .call_id = "call-1"};
+
+    assert_non_null(actor_spawn(shard, &call_type, root, 1, &args, sizeof(args), FRAME_NONE));
+    turn_shard();
+}
+
+/* Ends the call if it has not ended, until its log is stored. */
+static const char *end(void)
+{
+    actor_stop(shard, root->id, REASON(0, "the test is over"));
+    shard_finish(shard);
+    pass(20);
+    assert_true(shard_finished(shard)); /* not by force, after 5 s */
+    assert_non_null(document);
+    return document;
+}
+
+static int tear_down(void **state)
+{
+    char command[128];
+
+    (void)state;
+    if (!shard_finished(shard)) { /* the test has failed */
+        actor_stop(shard, root->id, REASON_NONE);
+        shard_finish(shard);
+        pass(10000);
+    }
+    shard_free(&shard);
+    lane_worker_free(&worker, NULL);
+    mesh_free(&mesh);
+    journal_close(&world.journal);
+    free(document);
+    document = NULL;
+    snprintf(command, sizeof(command), "rm -rf %s", dir);
+    return system(command);
+}
+
+/* ---- what happens on the line ---- */
+
+static void speech(bool speaking)
+{
+    struct leg_speech_msg body = {.speaking = speaking, .at_ns = test_now_ns};
+
+    leg_send(LEG_SPEECH, &body, sizeof(body));
+    turn_shard();
+}
+
+/* A sentence of `ms`, and the silence after which it counts as one. */
+static void speak(int64_t ms)
+{
+    speech(true);
+    pass(ms);
+    speech(false);
+    pass(402);
+}
+
+static void audible(void)
+{
+    struct leg_audible_msg body = {.epoch = leg.epoch, .at_ns = test_now_ns};
+
+    leg_send(LEG_AUDIBLE, &body, sizeof(body));
+    turn_shard();
+}
+
+static void played(void)
+{
+    struct leg_played_msg body = {.epoch = leg.epoch};
+
+    leg_send(LEG_PLAYED, &body, sizeof(body));
+    turn_shard();
+}
+
+static void marked(uint32_t epoch)
+{
+    struct leg_marked_msg body = {.epoch = epoch, .at_ns = test_now_ns};
+
+    leg_send(LEG_MARKED, &body, sizeof(body));
+    turn_shard();
+}
+
+static void press(char digit)
+{
+    struct leg_key_msg body = {.digit = digit};
+
+    leg_send(LEG_KEY, &body, sizeof(body));
+    pass(4);
+}
+
+static void greet(void)
+{
+    begin();
+    assert_string_equal(stub.spoken, "Good morning.|");
+    audible();
+    played();
+    stub.spoken[0] = '\0';
+}
+
+static unsigned count(const char *text, const char *what)
+{
+    unsigned n = 0;
+
+    for (const char *at = text; (at = strstr(at, what)); at += strlen(what))
+        n++;
+    return n;
+}
+
+static bool call_lives(void)
+{
+    return shard_type_used(shard, &call_type) > 0;
+}
+
+#endif
