@@ -9,6 +9,8 @@
 #include "actors/text.h"
 #include "base/metrics.h"
 
+#define GRACE_NS SECONDS(2) /* in which what was not read for a pause comes */
+
 /* The actor's memory; for the few plug-ins that gather a whole utterance, the heap. */
 static bool is_large(const struct engine *e)
 {
@@ -127,6 +129,8 @@ static void set_deadline(struct engine *e)
 {
     int64_t at_ns = e->ops->deadline ? e->ops->deadline(e->state) : NEVER_NS;
 
+    if (at_ns < e->grace_ns)
+        at_ns = e->grace_ns;
     if (at_ns == NEVER_NS || e->stopped)
         actor_timer_cancel(e->actor, &e->timer);
     else
@@ -235,8 +239,11 @@ void engine_cancel(struct engine *e, uint32_t epoch)
 
 void engine_pause(struct engine *e, bool pause)
 {
-    if (e->net)
-        engine_net_pause(e->net, pause);
+    if (!e->net || e->stopped)
+        return;
+    engine_net_pause(e->net, pause);
+    e->grace_ns = pause ? NEVER_NS : shard_now(e->actor->shard) + GRACE_NS;
+    set_deadline(e);
 }
 
 void engine_stop(struct engine *e)

@@ -30,7 +30,8 @@ struct engine {
     uint32_t jobs;                  /* sent and not done */
     enum provider_input_kind input; /* the one being carried out */
     bool stopped;
-    void *state; /* memory taken at the start and given back at the stop */
+    int64_t grace_ns; /* the plug-in's deadlines do not pass before: NEVER_NS in a pause */
+    void *state;      /* memory taken at the start and given back at the stop */
 };
 
 /* 0 or -errno: no lane session, or no memory, to be had. */
@@ -43,7 +44,8 @@ void engine_command(struct engine *e, enum provider_input_kind kind, uint32_t ep
                     struct slice data);
 /* The same, past what waits for a socket. */
 void engine_feed(struct engine *e, struct provider_input *input);
-/* Stops and resumes what comes from the network: the actor has no room for it. */
+/* Stops and resumes what comes from the network: the actor has no room for it. The plug-in's
+ * deadlines stand still meanwhile, and until what was waiting has had time to come. */
 void engine_pause(struct engine *e, bool pause);
 /* Messages that concern the engine (lane, network, its timers): true when it took one. */
 bool engine_handle(struct engine *e, const struct msg *m);

@@ -15,6 +15,9 @@
 #define HELD_MAX     512  /* frames made and not yet taken by the leg; beyond it the call ends */
 #define PART_SAMPLES 320  /* resampled at a time */
 #define ROOM_MIN_MS  1000 /* of playout room before the next clause is asked for */
+#define AHEAD_BYTES                                                                                \
+    180 /* of text at the provider, where it takes more than one clause at a time                  \
+         */
 
 /* A clause, from the call's request to its last sample. */
 struct clause {
@@ -22,9 +25,9 @@ struct clause {
     uint32_t epoch;
     uint32_t generation;
     uint32_t piece;
-    bool end;  /* not a clause: the reply ends here */
-    bool sent; /* its first audio went out */
-    bool made; /* the provider has given all of it */
+    uint32_t bytes; /* of its text */
+    bool end;       /* not a clause: the reply ends here */
+    bool sent;      /* its first audio went out; the end: the provider was told */
 };
 
 struct tts {
@@ -34,14 +37,15 @@ struct tts {
     struct engine engine;
     struct resample resample;
     uint32_t leg_rate_hz;
-    struct clause clauses[CLAUSES_MAX]; /* ring; the first `asked` are at the provider */
+    struct clause clauses[CLAUSES_MAX]; /* ring */
     uint32_t first;
     uint32_t count;
-    uint32_t asked;
+    uint32_t asked; /* the first so many were given to the provider, */
+    uint32_t made;  /* and of so many it has given all the sound, which may still be held */
     uint32_t room_ms;
     uint32_t heard_epoch; /* TTS_FIRST was sent for it */
     frame_ref filling;    /* a frame not yet full */
-    frame_ref held_first; /* chain: full ones that wait for the leg's room, all of one clause */
+    frame_ref held_first; /* chain: full ones that wait for the leg's room, tagged by piece */
     frame_ref held_last;
     uint32_t held_count;
     bool paused; /* the engine's connection */
@@ -93,17 +97,42 @@ static void add_held(struct tts *tts, frame_ref ref)
     tts->held_last = ref;
 }
 
-/* What the leg has room for goes to it, in order. */
-static void release(struct tts *tts, const struct clause *c)
+static void drop_first(struct tts *tts)
+{
+    struct clause *c = clause_at(tts, 0);
+
+    actor_frame_let_go(&tts->actor, &c->text);
+    tts->first = (tts->first + 1) % CLAUSES_MAX;
+    tts->count--;
+    tts->asked -= tts->asked > 0;
+    tts->made -= tts->made > 0;
+}
+
+/* A clause is over when all of it was made and the leg has taken it. */
+static void finish_first(struct tts *tts)
+{
+    send_play(tts, PLAY_PIECE_END, clause_at(tts, 0), FRAME_NONE);
+    drop_first(tts);
+}
+
+/* What the leg has room for goes to it, in order, each clause with its end. */
+static void release(struct tts *tts)
 {
     while (tts->held_count) {
+        struct frame *f = frame_at(shard_pool(tts->actor.shard), tts->held_first);
+        if (tts->made && f->tag != clause_at(tts, 0)->piece) {
+            finish_first(tts);
+            continue;
+        }
         uint32_t ms = ms_of(tts, tts->held_first);
         if (tts->room_ms < ms)
             return;
         tts->room_ms -= ms;
         tts->actor.ledger.frames--;
-        send_play(tts, PLAY, c, take_held(tts));
+        send_play(tts, PLAY, clause_at(tts, 0), take_held(tts));
     }
+    while (tts->made)
+        finish_first(tts);
 }
 
 /* A provider that makes sound faster than it is heard waits at its end of the connection. */
@@ -133,7 +162,7 @@ static void send_filling(struct tts *tts, const struct clause *c)
     }
     add_held(tts, tts->filling);
     tts->filling = FRAME_NONE;
-    release(tts, c);
+    release(tts);
     flow(tts);
 }
 
@@ -162,12 +191,12 @@ static void fill(struct tts *tts, const struct clause *c, const int16_t *pcm, si
 
 static void on_audio(struct tts *tts, const struct provider_intent *event)
 {
-    struct clause *c = clause_at(tts, 0);
+    struct clause *c = clause_at(tts, tts->made);
     const int16_t *pcm = (const int16_t *)(const void *)event->text.at;
     size_t left = event->text.len / sizeof(int16_t);
     int16_t out[PART_SAMPLES * 6]; /* 8 to 48 kHz at worst */
 
-    if (tts->count == 0 || tts->asked == 0 || event->epoch != c->epoch)
+    if (tts->made == tts->asked || event->epoch != c->epoch)
         return;
     if (tts->heard_epoch != c->epoch) {
         tts->heard_epoch = c->epoch;
@@ -189,57 +218,69 @@ static void on_audio(struct tts *tts, const struct provider_intent *event)
 
 /* ---- clauses ---- */
 
-static void drop_first(struct tts *tts)
+/* More than one clause is at the provider only while the leg is hungry, and only as much text as
+ * the longest clause alone: what is held is bounded by that. */
+static bool may_ask(struct tts *tts)
 {
-    struct clause *c = clause_at(tts, 0);
+    struct clause *c = clause_at(tts, tts->asked);
+    uint32_t bytes = c->bytes;
 
-    actor_frame_let_go(&tts->actor, &c->text);
-    tts->first = (tts->first + 1) % CLAUSES_MAX;
-    tts->count--;
-    if (tts->asked)
-        tts->asked--;
+    if (tts->asked == tts->count || c->end || tts->room_ms < ROOM_MIN_MS)
+        return false;
+    if (tts->asked == 0)
+        return true;
+    for (uint32_t i = tts->made; i < tts->asked; i++)
+        bytes += clause_at(tts, i)->bytes;
+    return tts->engine.ops->ahead && tts->held_count == 0 && bytes <= AHEAD_BYTES &&
+           c->epoch == clause_at(tts, 0)->epoch;
+}
+
+static void ask_next(struct tts *tts)
+{
+    struct clause *c = clause_at(tts, tts->asked++);
+    struct msg m = {.frame = c->text};
+    uint32_t epoch = c->epoch;
+
+    engine_command(&tts->engine, INPUT_TEXT, epoch, text_of(&tts->actor, &m));
+    if (!tts->engine.ops->ahead)
+        engine_command(&tts->engine, INPUT_FINISH, epoch, SLICE_NONE);
+}
+
+/* A provider that takes clauses ahead is told once that no more of them come. */
+static void tell_end(struct tts *tts)
+{
+    struct clause *c = clause_at(tts, tts->asked);
+
+    if (!tts->engine.ops->ahead || tts->asked == tts->count || !c->end || c->sent)
+        return;
+    c->sent = true;
+    engine_command(&tts->engine, INPUT_FINISH, c->epoch, SLICE_NONE);
 }
 
 /* Asks for the next clause when there is room for it; passes on a reply's end. */
 static void advance(struct tts *tts)
 {
-    while (tts->count && tts->asked == 0) {
-        struct clause *c = clause_at(tts, 0);
-        if (c->end) {
-            send_play(tts, PLAY_END, c, FRAME_NONE);
-            drop_first(tts);
-            continue;
-        }
-        if (tts->room_ms < ROOM_MIN_MS)
-            return;
-        struct msg m = {.frame = c->text};
-        uint32_t epoch = c->epoch;
-        tts->asked = 1;
-        engine_command(&tts->engine, INPUT_TEXT, epoch, text_of(&tts->actor, &m));
-        engine_command(&tts->engine, INPUT_FINISH, epoch, SLICE_NONE);
+    while (may_ask(tts))
+        ask_next(tts);
+    tell_end(tts);
+    while (tts->count && tts->asked == 0 && clause_at(tts, 0)->end) {
+        send_play(tts, PLAY_END, clause_at(tts, 0), FRAME_NONE);
+        drop_first(tts);
+        while (may_ask(tts))
+            ask_next(tts);
+        tell_end(tts);
     }
-}
-
-/* The clause is over when all of it was made and the leg has taken it. */
-static void finish_clause(struct tts *tts)
-{
-    struct clause *c = clause_at(tts, 0);
-
-    if (tts->count == 0 || !c->made || tts->held_count)
-        return;
-    send_play(tts, PLAY_PIECE_END, c, FRAME_NONE);
-    drop_first(tts);
 }
 
 static void on_spoken(struct tts *tts, uint32_t epoch)
 {
-    struct clause *c = clause_at(tts, 0);
+    struct clause *c = clause_at(tts, tts->made);
 
-    if (tts->count == 0 || tts->asked == 0 || c->epoch != epoch)
+    if (tts->made == tts->asked || c->epoch != epoch)
         return;
     send_filling(tts, c);
-    c->made = true;
-    finish_clause(tts);
+    tts->made++;
+    release(tts);
 }
 
 static void on_event(struct actor *a, const struct provider_intent *event)
@@ -272,8 +313,10 @@ static void say(struct tts *tts, const struct msg *m, bool end)
     struct clause *c = clause_at(tts, tts->count++);
     *c = (struct clause){
         .epoch = body->epoch, .generation = body->generation, .piece = body->piece, .end = end};
-    if (m->frame != FRAME_NONE)
+    if (m->frame != FRAME_NONE) {
+        c->bytes = (uint32_t)text_of(&tts->actor, m).len;
         c->text = actor_frame_hold(&tts->actor, m->frame);
+    }
     advance(tts);
 }
 
@@ -283,7 +326,7 @@ static void cancel(struct tts *tts, uint32_t epoch)
 
     while (tts->count)
         drop_first(tts);
-    tts->asked = 0;
+    tts->asked = tts->made = 0;
     actor_frame_let_go(&tts->actor, &tts->filling);
     while (tts->held_count) {
         frame_ref ref = take_held(tts);
@@ -337,9 +380,8 @@ static void tts_handle(struct actor *a, const struct msg *m)
         break;
     case PLAY_ROOM:
         tts->room_ms = msg_body(m, play_room_msg)->room_ms;
-        release(tts, clause_at(tts, 0));
+        release(tts);
         flow(tts);
-        finish_clause(tts);
         advance(tts);
         break;
     default:

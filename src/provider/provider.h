@@ -86,7 +86,7 @@ enum provider_input_kind {
     INPUT_SPEECH, /* stt: VAD says speech starts (flag 1; data: the answer that the agent has asked
                      for, see EVENT_EXPECTS, or nothing) or pauses (flag 0) */
     INPUT_FINISH, /* stt: the utterance `epoch` is over, give its final; tts: text of epoch is all
-                     in */
+                     in, see ops->ahead */
     INPUT_TEXT,   /* tts: data is one clause of `epoch` to speak */
     INPUT_TURN,   /* llm: answer this (turn below) as `epoch` */
     INPUT_COMMIT, /* llm: the answer of `epoch` is being spoken: what it changed in the dialogue
@@ -245,7 +245,9 @@ struct provider_ops {
     uint32_t rate_hz;     /* stt: what it wants; tts: what it gives; llm: 0 */
     size_t state_bytes;   /* pointer-free or not, it dies with the actor without a destructor;
                              zeroed at the start. At most PROVIDER_STATE_MAX */
-    const char *key_env;  /* variable that holds its key by custom ("OPENAI_API_KEY"), or NULL */
+    bool ahead; /* tts: takes clauses while earlier ones are being spoken; INPUT_FINISH then
+                   comes once, behind the last of a reply, else behind each */
+    const char *key_env; /* variable that holds its key by custom ("OPENAI_API_KEY"), or NULL */
     /* The rate where it depends on settings; NULL: always rate_hz. */
     uint32_t (*rate)(const struct provider_config *config);
 

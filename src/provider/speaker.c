@@ -301,9 +301,8 @@ static void add(struct speaker *s, const struct speaker_dialect *d, const struct
         s->due_ns = now_ns + (s->link == SPEAKER_UP || d->by_request ? loaded_of(in)->patience_ns
                                                                      : CONNECT_NS);
     s->clauses[s->count++] = (struct speaker_clause){in->epoch, (uint32_t)text.len};
-    if (text.len)
-        memcpy(s->text + s->text_len, text.at, text.len);
-    s->text_len += (uint32_t)text.len;
+    for (size_t i = 0; i < text.len; i++) /* controls have no sound, and NUL no place in JSON */
+        s->text[s->text_len++] = text.at[i] < 0x20 || text.at[i] == 0x7F ? ' ' : text.at[i];
     if (s->link == SPEAKER_DOWN && !d->by_request)
         connect_now(s, in, out);
 }

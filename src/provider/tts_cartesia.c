@@ -261,6 +261,7 @@ const struct provider_ops tts_cartesia = {
     .settings = "api_key base_url sample_rate version emotion timeout_ms",
     .rate_hz = 16000,
     .state_bytes = sizeof(struct cartesia),
+    .ahead = true,
     .key_env = "CARTESIA_API_KEY",
     .rate = speaker_rate,
     .load = cartesia_load,

@@ -188,6 +188,7 @@ const struct provider_ops tts_deepgram = {
     .settings = "api_key base_url encoding sample_rate mip_opt_out timeout_ms",
     .rate_hz = 16000,
     .state_bytes = sizeof(struct aura),
+    .ahead = true,
     .key_env = "DEEPGRAM_API_KEY",
     .rate = aura_rate,
     .load = aura_load,

@@ -234,6 +234,7 @@ const struct provider_ops tts_elevenlabs = {
     .settings = "api_key base_url sample_rate stability_percent similarity_percent timeout_ms",
     .rate_hz = 16000,
     .state_bytes = sizeof(struct eleven),
+    .ahead = true,
     .key_env = "ELEVENLABS_API_KEY",
     .rate = speaker_rate,
     .load = eleven_load,

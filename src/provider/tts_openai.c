@@ -313,6 +313,7 @@ const struct provider_ops tts_openai = {
     .settings = "api_key base_url sample_rate instructions timeout_ms",
     .rate_hz = RATE_HZ,
     .state_bytes = sizeof(struct openai),
+    .ahead = true,
     .key_env = "OPENAI_API_KEY",
     .rate = openai_rate,
     .load = openai_load,

@@ -14,6 +14,7 @@
 static char given[8192];
 static char again[200]; /* connects to this when its socket is lost */
 static uint32_t kept_ms;
+static int64_t patience_ns; /* ends then, once */
 
 static inline void note(const char *format, ...) PRINTF_LIKE(1, 2);
 static inline void note(const char *format, ...)
@@ -89,6 +90,10 @@ static inline void probe_step(void *state, const struct provider_input *in, int6
     case INPUT_TEXT:
         command(in->data, out);
         break;
+    case INPUT_TIMER:
+        note("timer;");
+        patience_ns = NEVER_NS;
+        break;
     case INPUT_OPENED:
         note("opened;");
         break;
@@ -123,8 +128,17 @@ static inline void probe_step(void *state, const struct provider_input *in, int6
     }
 }
 
-static const struct provider_ops probe = {
-    .name = "probe", .kind = PROVIDER_STT, .rate_hz = RATE_HZ, .step = probe_step};
+static inline int64_t probe_deadline(const void *state)
+{
+    (void)state;
+    return patience_ns;
+}
+
+static const struct provider_ops probe = {.name = "probe",
+                                          .kind = PROVIDER_STT,
+                                          .rate_hz = RATE_HZ,
+                                          .step = probe_step,
+                                          .deadline = probe_deadline};
 
 /* ---- its actor ---- */
 
@@ -174,6 +188,7 @@ static inline int set_up(void **state)
     given[0] = again[0] = server_text[0] = '\0';
     failures = 0;
     kept_ms = 0;
+    patience_ns = NEVER_NS;
     server_audio = 0;
     net_world.agents[1] = &bundle;
     net_build(types, ARRAY_LEN(types));

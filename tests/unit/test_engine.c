@@ -104,6 +104,47 @@ static void voice_step(void *state, const struct provider_input *in, int64_t now
 static const struct provider_ops voice = {
     .name = "voice", .kind = PROVIDER_TTS, .rate_hz = RATE_HZ, .step = voice_step};
 
+/* ---- a voice that takes clauses ahead, and gives what the test says when it says so ---- */
+
+static char asked[512]; /* texts and ends, with a bar behind each */
+static size_t sound_owed;
+static unsigned spoken_owed;
+
+static void ahead_step(void *state, const struct provider_input *in, int64_t now,
+                       struct intents *out)
+{
+    static const int16_t sound[RATE_HZ * 4];
+    struct provider_intent *event;
+    size_t at = strlen(asked);
+
+    (void)state;
+    (void)now;
+    if (in->kind == INPUT_TEXT || in->kind == INPUT_FINISH)
+        snprintf(asked + at, sizeof(asked) - at, "%.*s|", SLICE_ARG(in->data));
+    if (in->kind != INPUT_TIMER || (sound_owed == 0 && spoken_owed == 0))
+        return;
+    event = intents_add(out, INTENT_EVENT);
+    event->event = EVENT_AUDIO;
+    event->epoch = 1;
+    event->text = slice_of(sound, sound_owed * sizeof(int16_t));
+    sound_owed = 0;
+    for (; spoken_owed; spoken_owed--)
+        intents_event(out, EVENT_SPOKEN, 1, SLICE_NONE);
+}
+
+static int64_t ahead_deadline(const void *state)
+{
+    (void)state;
+    return test_now_ns + MS(10);
+}
+
+static const struct provider_ops ahead = {.name = "ahead",
+                                          .kind = PROVIDER_TTS,
+                                          .rate_hz = RATE_HZ,
+                                          .ahead = true,
+                                          .step = ahead_step,
+                                          .deadline = ahead_deadline};
+
 /* ---- the actor: owner of an engine, or call and leg of a tts ---- */
 
 static struct {
@@ -186,7 +227,8 @@ static int set_up(void **state)
 
     (void)state;
     memset(&heard, 0, sizeof(heard));
-    ran[0] = '\0';
+    ran[0] = asked[0] = '\0';
+    bundle.ops[PROVIDER_TTS] = &voice;
     test_now_ns = SECONDS(1);
     mesh_pair(mesh, 0, 1, 65536, false);
     engine_program_world(&world);
@@ -333,15 +375,130 @@ static void lets_go_of_what_was_cancelled(void **state)
     assert_int_equal(heard.piece_ends, 1);
 }
 
+static void say_piece(struct actor *tts, uint32_t piece, const char *text)
+{
+    struct tts_say_msg say = {.epoch = 1, .generation = 1, .piece = piece};
+
+    tell(tts, text ? TTS_SAY : TTS_END, &say, sizeof(say), text);
+}
+
+static void give_sound(size_t samples, unsigned spoken)
+{
+    sound_owed = samples;
+    spoken_owed = spoken;
+    test_now_ns += MS(20);
+    shard_turn(shard);
+    shard_turn(shard);
+    assert_int_equal(sound_owed + spoken_owed, 0);
+}
+
+static struct actor *spawn_ahead(void)
+{
+    bundle.ops[PROVIDER_TTS] = &ahead;
+    return spawn_tts();
+}
+
+static void asks_ahead_and_tells_the_end_once(void **state)
+{
+    struct actor *tts = spawn_ahead();
+
+    (void)state;
+    give_room(tts, 4000);
+    say_piece(tts, 1, "Sure.");
+    assert_string_equal(asked, "Sure.|");
+    say_piece(tts, 2, "And more of it.");
+    assert_string_equal(asked, "Sure.|And more of it.|");
+    say_piece(tts, 2, NULL);
+    assert_string_equal(asked, "Sure.|And more of it.||");
+    give_sound(RATE_HZ / 10, 1);
+    assert_int_equal(heard.piece_ends, 1);
+    assert_int_equal(heard.at_piece_end, RATE_HZ / 10);
+    give_sound(RATE_HZ, 1);
+    assert_int_equal(heard.piece_ends, 2);
+    assert_int_equal(heard.at_piece_end, RATE_HZ / 10 + RATE_HZ);
+    assert_int_equal(heard.ends, 1);
+    assert_string_equal(asked, "Sure.|And more of it.||");
+}
+
+/* Both clauses were made at once, and wait for room in one line. */
+static void held_clauses_keep_their_ends_apart(void **state)
+{
+    struct actor *tts = spawn_ahead();
+
+    (void)state;
+    give_room(tts, 1020);
+    say_piece(tts, 1, "One.");
+    say_piece(tts, 2, "Two.");
+    say_piece(tts, 2, NULL);
+    give_sound(RATE_HZ * 3 / 2, 1);
+    give_sound(RATE_HZ, 1);
+    assert_in_range(heard.samples, RATE_HZ * 9 / 10, RATE_HZ * 102 / 100);
+    assert_int_equal(heard.piece_ends, 0);
+    give_room(tts, 800);
+    assert_int_equal(heard.piece_ends, 1);
+    assert_int_equal(heard.at_piece_end, RATE_HZ * 3 / 2);
+    assert_in_range(heard.samples, RATE_HZ * 3 / 2 + 1, RATE_HZ * 2);
+    give_room(tts, 3000);
+    assert_int_equal(heard.piece_ends, 2);
+    assert_int_equal(heard.samples, RATE_HZ * 5 / 2);
+    assert_int_equal(heard.ends, 1);
+}
+
+/* No more text is ahead than one long clause has, and none while sound waits for room. */
+static void what_is_asked_ahead_is_bounded(void **state)
+{
+    char longest[180];
+    struct actor *tts = spawn_ahead();
+
+    (void)state;
+    memset(longest, 'a', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    give_room(tts, 3000);
+    say_piece(tts, 1, "One.");
+    say_piece(tts, 2, longest);
+    say_piece(tts, 3, "Three.");
+    assert_string_equal(asked, "One.|");
+    give_sound(RATE_HZ / 10, 1);
+    assert_int_equal(strlen(asked), strlen("One.|") + strlen(longest) + 1);
+    give_sound(RATE_HZ * 4, 0); /* more than there is room for */
+    give_sound(RATE_HZ * 4, 1);
+    assert_null(strstr(asked, "Three."));
+    assert_int_equal(heard.piece_ends, 1);
+    give_room(tts, 9000);
+    assert_non_null(strstr(asked, "Three."));
+    assert_int_equal(heard.piece_ends, 2);
+    assert_int_equal(heard.at_piece_end, RATE_HZ / 10 + RATE_HZ * 8);
+}
+
+static void a_cancel_takes_all_that_was_asked_ahead(void **state)
+{
+    struct epoch_msg cancel = {.epoch = 1};
+    struct actor *tts = spawn_ahead();
+
+    (void)state;
+    give_room(tts, 1020);
+    say_piece(tts, 1, "One.");
+    say_piece(tts, 2, "Two.");
+    give_sound(RATE_HZ * 3, 1);
+    give_sound(RATE_HZ, 0);
+    size_t before = heard.samples;
+    tell(tts, TTS_CANCEL, &cancel, sizeof(cancel), NULL);
+    give_sound(RATE_HZ, 1); /* late */
+    give_room(tts, 30000);
+    assert_int_equal(heard.samples, before);
+    assert_int_equal(heard.piece_ends, 0);
+    assert_int_equal(shard_load(shard).frames_used, 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(cancels_jobs_but_not_the_clearing_up),
-        CASE(refused_audio_is_no_failure),
-        CASE(makes_no_more_than_there_is_room_for),
-        CASE(lets_go_of_what_was_cancelled),
+        CASE(cancels_jobs_but_not_the_clearing_up), CASE(refused_audio_is_no_failure),
+        CASE(makes_no_more_than_there_is_room_for), CASE(lets_go_of_what_was_cancelled),
+        CASE(asks_ahead_and_tells_the_end_once),    CASE(held_clauses_keep_their_ends_apart),
+        CASE(what_is_asked_ahead_is_bounded),       CASE(a_cancel_takes_all_that_was_asked_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

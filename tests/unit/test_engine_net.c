@@ -424,6 +424,24 @@ static void a_cancelled_request_says_nothing(void **state)
     await("status 200;chunk abc;status 204;end;");
 }
 
+/* What is not read is no silence of the server's. */
+static void patience_stands_still_in_a_pause(void **state)
+{
+    (void)state;
+    open_socket();
+    given[0] = '\0';
+    patience_ns = net_now_ns + MS(500);
+    engine_pause(&owner->engine, true);
+    tell("Ssomething");
+    net_leap(4000);
+    assert_string_equal(given, "");
+    engine_pause(&owner->engine, false);
+    net_leap(1500);
+    assert_string_equal(given, ""); /* what was waiting still has time to come */
+    net_leap(1000);
+    assert_string_equal(given, "timer;");
+}
+
 static void nothing_is_left_when_it_stops(void **state)
 {
     (void)state;
@@ -463,6 +481,7 @@ int main(int argc, char **argv)
         CASE(what_cannot_get_better_is_told),
         CASE(an_answer_that_breaks_off_is_told_once),
         CASE(a_cancelled_request_says_nothing),
+        CASE(patience_stands_still_in_a_pause),
         CASE(nothing_is_left_when_it_stops),
     };
 
