@@ -16,6 +16,7 @@
 #define ROUNDS_MAX   8      /* a ratio above its bound is measured again: noise does not repeat */
 #define INPUTS       1000000
 #define CONTESTS_MAX 64
+#define UNBOUNDED    99 /* in the file of bounds: told, not judged */
 
 static const char help[] =
     "Usage: sidetone-bench-ratios [options]\n"
@@ -148,9 +149,11 @@ static void hold(struct run *run, const struct contest *c)
     }
     run->count++;
     o->same = !c->same || c->same(run->inputs);
-    for (int round = 0; round < ROUNDS_MAX && (round == 0 || o->over); round++) {
+    /* a planted cost is to be seen at once; the least of many rounds would hide it in noise */
+    int rounds = run->slow ? 1 : ROUNDS_MAX;
+    for (int round = 0; round < rounds && (round == 0 || o->over); round++) {
         measure(o, run->pairs, named(c->name, run->slow));
-        o->over = run->bounds && o->ratio > o->bound;
+        o->over = run->bounds && o->bound < UNBOUNDED && o->ratio > o->bound;
     }
     if (c->finish)
         c->finish();
@@ -166,10 +169,11 @@ static void print_json(const struct run *run)
     for (uint32_t i = 0; i < run->count; i++) {
         const struct outcome *o = &run->found[i];
         printf("%s\"%s\": {\"ratio\": %.4f, \"p10\": %.4f, \"p90\": %.4f, \"ns\": %.1f, "
-               "\"other_ns\": %.1f, \"cpu_pct_1000_calls\": %.3f, \"same\": %s, \"over\": %s}",
+               "\"other_ns\": %.1f, \"cpu_pct_1000_calls\": %.3f, \"same\": %s, \"over\": %s, "
+               "\"judged\": %s}",
                i ? ", " : "", o->contest->name, o->ratio, o->low, o->high, o->ours_ns, o->others_ns,
-               o->ours_ns * 50 * 1000 / 1e7, o->same ? "true" : "false",
-               o->over ? "true" : "false");
+               o->ours_ns * 50 * 1000 / 1e7, o->same ? "true" : "false", o->over ? "true" : "false",
+               o->bound < UNBOUNDED ? "true" : "false");
     }
     printf("}\n");
 }

@@ -1,6 +1,6 @@
 """Calls through every provider behind a network, against sidetone-providers: plain ones, and one
 for each fault that can befall the provider. A fault may cost its turn; the call goes on, and what
-comes after it is heard and answered. A key that is refused ends the call with a reason."""
+comes after it is heard and answered. A key that is refused is said so."""
 
 import argparse
 import concurrent.futures
@@ -130,7 +130,7 @@ def judge(r, server, case, report):
     why = report.get("error") or report.get("ended")
     told = f"{case}: {report['status']} ({why}), {lines[-4:]}"
     if case.refused:
-        r.check(any(FAILED[PROVIDERS[case.name][1]] in m for m in lines), f"not said why: {told}")
+        r.check(any("the key was refused" in m for m in lines), f"not said why: {told}")
         return
     r.check(report["status"] == "completed", f"did not go on: {told}")
     r.check(len(heard) >= (2 if case.fault else 3), f"{len(heard)} heard: {told}")
@@ -160,6 +160,7 @@ def run(r, folder, cases, at_once):
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--plain", action="store_true", help="without the faults")
+    options.add_argument("--sample", action="store_true", help="two faults of each provider")
     options.add_argument("--only", help="this provider alone")
     options.add_argument("--at-once", type=int, default=6, help="calls at one time")
     o = options.parse_args()
@@ -167,7 +168,8 @@ def main():
     cases = []
     for name, (_, _, _, faults) in PROVIDERS.items():
         refused = ["request 1-9: status 401"] if name not in KEYLESS else []
-        for fault in [None] + ([] if o.plain else faults + refused):
+        chosen = [] if o.plain else faults[:2] if o.sample else faults + refused
+        for fault in [None] + chosen:
             if not o.only or o.only == name:
                 cases.append(Case(len(cases), name, fault))
     for text in SPOKEN:

@@ -113,11 +113,13 @@ def renewed(r, server, authority, context):
     ports = {"media": server.media_port, "api": server.api_port}
     for number in (2, 3):
         authority.issue(number)
+        server.restart_log()
         server.signal(signal.SIGHUP)
-        r.check(server.said(rf"certificate from ", 5), "nothing is said of the new certificate")
-        time.sleep(0.3)
+        r.check(server.said("certificate from ", 5), "nothing is said of the new certificate")
         for name, port in ports.items():
-            shown = serial(port, context)
+            until = time.monotonic() + 5
+            while (shown := serial(port, context)) != number and time.monotonic() < until:
+                time.sleep(0.05)
             r.check(shown == number, f"{name} shows certificate {shown}, not {number}")
     with open(authority.at("server.pem"), "w", encoding="ascii") as file:
         file.write("no certificate\n")
