@@ -37,7 +37,7 @@ static void command(struct referee *r, const struct provider_input *in)
         forget(r, r->kind == PROVIDER_TTS ? 1 : epoch, epoch);
     if (in->kind == INPUT_STOP)
         r->stopped = true;
-    if (in->kind == INPUT_TURN) {
+    if (in->kind == INPUT_TURN && r->kind == PROVIDER_LLM) {
         if (epoch && in->turn->kind != TURN_TOOL)
             forget(r, 1, epoch - 1); /* one answer at a time */
         ask(r, epoch);
