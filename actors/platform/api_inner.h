@@ -64,7 +64,7 @@ struct op {
     const struct carrier_http_ops *carrier; /* asked to call somebody; NULL: no carrier is */
     uint16_t status;                        /* of its answer */
     char range[HTTP_RANGE_BYTES_MAX];       /* of a recording */
-    char *text;                       /* what came in pieces */
+    char *text;                             /* what came in pieces */
     size_t len;
     size_t size;
 };

@@ -90,9 +90,9 @@ struct carrier_http_ops {
     const char *name; /* "twilio": the first part of its paths */
     const char *signature_header;
     const char *nonce_header; /* NULL: there is none */
-    const char *xml_type;    /* Content-Type of an answer */
-    const char *answer_path; /* of ours, behind the name: where a call asks */
-    const char *status_path; /* and where its fate is told */
+    const char *xml_type;     /* Content-Type of an answer */
+    const char *answer_path;  /* of ours, behind the name: where a call asks */
+    const char *status_path;  /* and where its fate is told */
 
     /* Did the holder of the account's secret make this request? 0 or -EACCES; constant time in what
      * is secret. */

@@ -62,7 +62,7 @@ struct agent {
     const char *greeting;
     const char *prompt;
     struct text_list phone_numbers; /* whose calls it answers: "+15551234567" */
-    int mode; /* enum agent_mode */
+    int mode;                       /* enum agent_mode */
     struct agent_provider stt;
     struct agent_provider llm;
     struct agent_provider tts;

@@ -162,12 +162,15 @@ static cmd_ln_t *decoder_config(const struct sphinx_model *m)
     return config;
 }
 
+/* Of the search that ps_init() makes. ps_get_search() would tell, and leak each time. */
+#define SEARCH_NAME "_default"
+
 /* Adds the models of the contexts to the search's own set: one search, hence one tree of words and
  * one lattice, whatever was asked. */
 static bool lms_add(struct decoder *d, const struct sphinx_model *m)
 {
     char path[SPHINX_MEMORY_PATH];
-    d->lms = ps_get_lm(d->ps, ps_get_search(d->ps));
+    d->lms = ps_get_lm(d->ps, SEARCH_NAME);
     for (size_t i = 1; i < grammar_contexts(m->grammar) && d->lms; i++) {
         sphinx_memory_path(m->lm_fd[i], path);
         ngram_model_t *lm =
