@@ -132,7 +132,8 @@ static void load(struct tool *t, struct slice text)
 static void on_end(struct tool *t)
 {
     struct slice got = slice_of(t->result, t->result_len);
-    struct builder b = text_builder(&t->actor);
+    uint8_t text[RESULT_BYTES + 64]; /* the scratch is answer()'s */
+    struct builder b = builder_of(text, sizeof(text));
     struct json_doc doc = {0};
     struct jsonw w;
     bool good = t->status / 100 == 2, json = json_read(&doc, got, got.len, NULL) == 0;

@@ -15,9 +15,8 @@
 #include "base/limits.h"
 #include "provider/provider.h"
 
-#define UTTERANCE_AUDIO_BYTES                                                                      \
-    49152 /* unsent: 6 s of mu-law, 1.5 s of PCM; full: oldest dropped                             \
-           */
+/* Unsent: 6 s of mu-law, 1.5 s of PCM. Full: the oldest is dropped. */
+#define UTTERANCE_AUDIO_BYTES 49152
 
 struct utterance {
     uint32_t epoch; /* being recognised, 0: none */

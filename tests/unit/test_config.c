@@ -472,6 +472,73 @@ static void file_drop(const char *folder, const char *name)
     assert_int_equal(unlink(path), 0);
 }
 
+static void agent_declares_tools(void **state)
+{
+    static const char text[] = "name: Shop\n"
+                               "tools:\n"
+                               "  - name: order_status\n"
+                               "    description: Looks it up.\n"
+                               "    url: https://shop.example.com/t\n"
+                               "    timeout_ms: 1500\n"
+                               "    headers: {X-Key: \"a b\"}\n"
+                               "    parameters:\n"
+                               "      type: object\n"
+                               "      required: [number, \"2\"]\n"
+                               "      properties: {number: {type: string, max: 12, ok: true}}\n"
+                               "  - {name: other, url: \"http://x/\"}\n";
+    char why[CONFIG_WHY_BYTES];
+    struct agent *a;
+
+    (void)state;
+    assert_int_equal(agent_read("s.yaml", SLICE(text), env_fake, &a, why, sizeof(why)), 0);
+    assert_int_equal(a->tool_count, 2);
+    assert_string_equal(a->tools[0].name, "order_status");
+    assert_string_equal(a->tools[0].headers, "X-Key: a b\r\n");
+    assert_int_equal(a->tools[0].timeout_ms, 1500);
+    assert_string_equal(a->tools[0].parameters,
+                        "{\"type\":\"object\",\"required\":[\"number\",\"2\"],\"properties\":{"
+                        "\"number\":{\"type\":\"string\",\"max\":12,\"ok\":true}}}");
+    assert_null(a->tools[1].parameters);
+    assert_int_equal(a->tools[1].timeout_ms, 4000);
+    assert_ptr_equal(agent_tool_find(a, SLICE("other")), &a->tools[1]);
+    assert_null(agent_tool_find(a, SLICE("othe")));
+    agent_put(&a);
+}
+
+static void agent_refuses_wrong_tools(void **state)
+{
+    static const struct {
+        const char *text, *why;
+    } cases[] = {
+        {"name: a\ntools: {}\n", "s.yaml:2: tools: must be a list"},
+        {"name: a\ntools: [x]\n", "s.yaml:2: tools[0]: must be a block of keys"},
+        {"name: a\ntools:\n  - url: http://x/\n", "s.yaml:3: tools[0]: name must be given"},
+        {"name: a\ntools:\n  - name: a\n", "s.yaml:3: tools[0]: url must be given"},
+        {"name: a\ntools:\n  - {name: \"a b\", url: \"http://x/\"}\n",
+         "s.yaml:3: tools[0].name: must match ^[A-Za-z0-9_-]{1,64}$"},
+        {"name: a\ntools:\n  - name: a\n    url: ftp://x/\n",
+         "s.yaml:4: tools[0].url: must match ^https?://[!-~]+$"},
+        {"name: a\ntools:\n  - name: a\n    url: http://x/\n    timeout_ms: 5\n",
+         "s.yaml:5: tools[0].timeout_ms: must be a whole number from 100 to 30000"},
+        {"name: a\ntools:\n  - name: a\n    url: http://x/\n    headers: {\"a b\": c}\n",
+         "s.yaml:5: tools[0].headers.a b: is no header line"},
+        {"name: a\ntools:\n  - name: a\n    url: http://x/\n    parameters: text\n",
+         "s.yaml:5: tools[0].parameters: must be a JSON Schema of an object, written as YAML"},
+        {"name: a\ntools:\n  - {name: a, url: \"http://x/\"}\n  - {name: a, url: \"http://y/\"}\n",
+         "s.yaml:4: tools[1]: another tool has this name"},
+    };
+    char why[CONFIG_WHY_BYTES];
+    struct agent *a;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_int_equal(
+            agent_read("s.yaml", slice_str(cases[i].text), env_fake, &a, why, sizeof(why)),
+            -EINVAL);
+        assert_string_equal(why, cases[i].why);
+    }
+}
+
 static void set_reloads_and_keeps_the_good(void **state)
 {
     char folder[] = "/tmp/sidetone-agents-XXXXXX";
@@ -588,6 +655,8 @@ int main(void)
         cmocka_unit_test(agent_refuses_with_a_place),
         cmocka_unit_test(agent_name_counts_characters),
         cmocka_unit_test(agent_keeps_settings_and_lines),
+        cmocka_unit_test(agent_declares_tools),
+        cmocka_unit_test(agent_refuses_wrong_tools),
         cmocka_unit_test(set_reloads_and_keeps_the_good),
         cmocka_unit_test(the_documentation_is_the_table),
         cmocka_unit_test(the_shipped_examples_are_the_table),
