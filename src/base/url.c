@@ -75,7 +75,7 @@ static int split_authority(struct url *u, struct slice authority, const char **w
 
     if (err)
         return err;
-    if (!host_valid(host, authority.at[0] == '['))
+    if (!host_valid(host, authority.len && authority.at[0] == '['))
         return bad(what, "the host is missing or holds what no host name may");
     if (port.len == 0)
         port = url_secure(u) ? SLICE("443") : SLICE("80");
