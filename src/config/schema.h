@@ -13,18 +13,18 @@
 #include "config/yaml_doc.h"
 
 enum field_type {
-    FIELD_BOOL,    /* bool: true/false, yes/no, on/off */
-    FIELD_WHOLE,   /* int64_t within least..most */
-    FIELD_NUMBER,  /* double within least..most */
-    FIELD_TEXT,    /* const char *, least..most characters, matching `rule` if there is one */
-    FIELD_CHOICE,  /* int: which word of `rule` ("auto|off") */
-    FIELD_PATH,    /* const char *: a relative one starts at the file's folder; "": only where that
-                      is the default */
-    FIELD_ADDRESS, /* struct bind_address: "127.0.0.1:8000", "[::1]:8000" */
-    FIELD_HOST,    /* struct bind_address with port 0: "127.0.0.1", "::1" */
-    FIELD_PORTS,   /* struct port_range: "10000-19999" */
-    FIELD_TEXTS,   /* struct text_list, at most `most` items */
-    FIELD_PATHS,   /* struct text_list of paths; one alone may be written without a list */
+    FIELD_BOOL,     /* bool: true/false, yes/no, on/off */
+    FIELD_WHOLE,    /* int64_t within least..most */
+    FIELD_NUMBER,   /* double within least..most */
+    FIELD_TEXT,     /* const char *, least..most characters, matching `rule` if there is one */
+    FIELD_CHOICE,   /* int: which word of `rule` ("auto|off") */
+    FIELD_PATH,     /* const char *: a relative one starts at the file's folder; "": only where that
+                       is the default */
+    FIELD_ADDRESS,  /* struct bind_address: "127.0.0.1:8000", "[::1]:8000" */
+    FIELD_HOST,     /* struct bind_address with port 0: "127.0.0.1", "::1" */
+    FIELD_PORTS,    /* struct port_range: "10000-19999" */
+    FIELD_TEXTS,    /* struct text_list, at most `most` items */
+    FIELD_PATHS,    /* struct text_list of paths; one alone may be written without a list */
     FIELD_SETTINGS, /* struct setting_list: every further key of the block, path "stt.*" */
     FIELD_TREE      /* const struct yaml_node *, NULL without one: a list that its owner reads */
 };
