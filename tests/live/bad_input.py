@@ -27,7 +27,6 @@ HTTP = [
     ("no such agent", upgrade("/media/nobody"), {404}),
     ("a path that climbs", upgrade("/media/../../etc/passwd"), {404, 400}),
     ("a token that is none", upgrade("/media/clinic/AAAA.BBBB"), {401}),
-    ("an Origin without token", upgrade(Origin="http://evil.example"), {401}),
     ("an old version", upgrade(Sec_WebSocket_Version="8"), {400, 426}),
     ("a short key", upgrade(Sec_WebSocket_Key="abc"), {400}),
     ("no key", upgrade(Sec_WebSocket_Key=None), {400}),
@@ -155,6 +154,28 @@ def try_websocket(r, server):
             try_one(r, server, f"{name}, later", act, True, 0.15)
 
 
+def try_origin(r, server):
+    """A page may bring its token in its first message; without one it gets nothing, and not for
+    long."""
+    before = len(server.said("call begins"))
+    for name, act, most_s in (
+            ("starts", lambda p: p.text(CONNECTED, start()), 2),
+            ("sends sound", lambda p: p.send(frame(b"\x00" * 320, op=2)), 2),
+            ("asks with a wrong token", lambda p: p.text(json.dumps(
+                {"type": "auth", "token": "AAAA.BBBB"})), 2),
+            ("says nothing", lambda p: None, UNKNOWN_S + LATE_S)):
+        since, peer = len(server.log()), Peer(server.media_port)
+        peer.send(upgrade(Origin="http://evil.example"))
+        r.check(peer.head() == 101, f"a page without token that {name}: not upgraded")
+        act(peer)
+        took = peer.closed_within(UNKNOWN_S + LATE_S)
+        r.check(took is not None and took < most_s,
+                f"a page without token that {name}: closed after {took}")
+        r.check(told(server, since), f"a page without token that {name}: no line in the log")
+        peer.close()
+    r.check(len(server.said("call begins")) == before, "a page without token got a call")
+
+
 def try_tolerated(r, server):
     peer = Peer(server.media_port)
     r.check(peer.begin("CAtolerated"), "the tolerated call did not begin")
@@ -239,7 +260,7 @@ def main():
             r.check(server.said("call begins", 5), "the good call did not begin")
             slow = threading.Thread(target=try_slow, args=(r, server))
             slow.start()
-            for attempt in (try_http, try_websocket, try_tolerated, try_api):
+            for attempt in (try_http, try_websocket, try_origin, try_tolerated, try_api):
                 attempt(r, server)
             slow.join()
             r.check(good.process.poll() is None, "the good call was over before the bad ones")
