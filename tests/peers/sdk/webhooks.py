@@ -32,7 +32,8 @@ def call(server, dialect):
     log = server.log_of_carrier_call("CAnode" if dialect == "twilio" else "c-node", 10) or {}
     good = (report.get("said") and report.get("replies", 0) >= 2 and report.get("marks", 0) > 0 and
             log.get("protocol") == dialect and log.get("reason") == "the agent said goodbye")
-    print(f"      a call by {dialect}'s protocol {'completed' if good else 'FAILED'}: {said.strip()}")
+    verdict = "completed" if good else "FAILED"
+    print(f"      a call by {dialect}'s protocol {verdict}: {said.strip()}")
     return good
 
 
