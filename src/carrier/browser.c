@@ -20,12 +20,6 @@ static enum carrier_detect detect(bool text, struct slice message, const struct 
     return text && doc && json_is(doc, "type", "auth") ? CARRIER_YES : CARRIER_NO;
 }
 
-static void ignore(struct carrier_event *ev, const char *what)
-{
-    ev->kind = CARRIER_IGNORED;
-    ev->what = what;
-}
-
 static void on_auth(struct carrier *c, const struct json_doc *doc, struct carrier_event *ev)
 {
     int err;
@@ -52,7 +46,7 @@ static void on_auth(struct carrier *c, const struct json_doc *doc, struct carrie
 static void heard(struct carrier *c, struct carrier_event *ev, void *audio, size_t len)
 {
     if (len == 0) {
-        ignore(ev, "empty audio");
+        carrier_ignore(ev, "empty audio");
         return;
     }
     if (len % sizeof(int16_t)) {
@@ -142,7 +136,7 @@ static void on_message(struct carrier *c, const struct json_doc *doc, void *audi
     } else if (json_is(doc, "type", "mark")) {
         on_mark(c, doc, ev);
     } else {
-        ignore(ev, "unknown type");
+        carrier_ignore(ev, "unknown type");
     }
 }
 
@@ -170,7 +164,7 @@ static void parse(struct carrier *c, bool text, struct slice message, void *audi
     ev->what = "";
     ev->sequence = ev->chunk = ev->timestamp_ms = 0;
     if (c->phase == CARRIER_STOPPED) {
-        ignore(ev, "after the end");
+        carrier_ignore(ev, "after the end");
     } else if (!text) {
         on_binary(c, message, audio, audio_bytes, ev);
     } else if (json_read(&doc, message, WS_MESSAGE_BYTES_MAX, NULL)) {

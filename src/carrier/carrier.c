@@ -68,6 +68,12 @@ void carrier_bad(struct carrier *c, struct carrier_event *ev, const char *what)
     ev->what = what;
 }
 
+void carrier_ignore(struct carrier_event *ev, const char *what)
+{
+    ev->kind = CARRIER_IGNORED;
+    ev->what = what;
+}
+
 bool carrier_id_plain(struct slice id)
 {
     for (size_t i = 0; i < id.len; i++) {
@@ -88,6 +94,18 @@ char carrier_digit(const char *text)
     if (c >= 'a' && c <= 'd')
         c = (char)(c - 'a' + 'A');
     return strchr("0123456789*#ABCD", c) ? c : 0;
+}
+
+void carrier_dtmf(struct carrier *c, const struct json_doc *doc, struct carrier_event *ev)
+{
+    char digit[4] = "";
+
+    if (json_text_of(doc, "dtmf.digit", digit, sizeof(digit)) || !carrier_digit(digit)) {
+        carrier_bad(c, ev, "dtmf without a digit");
+        return;
+    }
+    ev->kind = CARRIER_DTMF;
+    ev->digit = carrier_digit(digit);
 }
 
 bool carrier_in_order(struct carrier *c, const struct carrier_event *ev)

@@ -150,10 +150,13 @@ const struct carrier_ops *carrier_at(size_t i);
 
 /* ---- for dialects ---- */
 void carrier_bad(struct carrier *c, struct carrier_event *ev, const char *what);
+void carrier_ignore(struct carrier_event *ev, const char *what);
 /* Letters, digits, '-' and '_': an id that can stand in a message unescaped. */
 bool carrier_id_plain(struct slice id);
 /* '0'-'9', '*', '#', 'A'-'D' (from either case), or 0 for anything else. */
 char carrier_digit(const char *text);
+/* The digit at dtmf.digit, or BAD. */
+void carrier_dtmf(struct carrier *c, const struct json_doc *doc, struct carrier_event *ev);
 /* Refuses audio whose sequence or chunk number goes back; remembers them otherwise. */
 bool carrier_in_order(struct carrier *c, const struct carrier_event *ev);
 /* A text, or a count, that may be missing: then "", or 0. Else as json_text_of, json_int_of. */

@@ -19,12 +19,6 @@ static enum carrier_detect detect(bool text, struct slice message, const struct 
     return start ? CARRIER_YES : CARRIER_NO;
 }
 
-static void ignore(struct carrier_event *ev, const char *what)
-{
-    ev->kind = CARRIER_IGNORED;
-    ev->what = what;
-}
-
 /* "audio/x-mulaw", also with ";rate=8000" behind it; who says nothing means the same. */
 static bool is_mulaw(const struct json_doc *doc)
 {
@@ -86,25 +80,13 @@ static void on_media(struct carrier *c, const struct json_doc *doc, void *audio,
         carrier_bad(c, ev,
                     err == -EMSGSIZE ? "media payload too long" : "media payload is not base64");
     } else if (len == 0 || is_outbound(doc)) {
-        ignore(ev, len ? "another track" : "empty payload");
+        carrier_ignore(ev, len ? "another track" : "empty payload");
     } else {
         ev->audio = slice_of(audio, len);
         ev->kind = CARRIER_MEDIA;
         if (!carrier_in_order(c, ev))
             carrier_bad(c, ev, "media out of order");
     }
-}
-
-static void on_dtmf(struct carrier *c, const struct json_doc *doc, struct carrier_event *ev)
-{
-    char digit[4] = "";
-
-    if (json_text_of(doc, "dtmf.digit", digit, sizeof(digit)) || !carrier_digit(digit)) {
-        carrier_bad(c, ev, "dtmf without a digit");
-        return;
-    }
-    ev->kind = CARRIER_DTMF;
-    ev->digit = carrier_digit(digit);
 }
 
 static void on_played(struct carrier *c, const struct json_doc *doc, struct carrier_event *ev)
@@ -126,11 +108,11 @@ static void on_stream_event(struct carrier *c, const struct json_doc *doc, void 
     } else if (json_is(doc, "event", "media")) {
         on_media(c, doc, audio, audio_bytes, ev);
     } else if (json_is(doc, "event", "dtmf")) {
-        on_dtmf(c, doc, ev);
+        carrier_dtmf(c, doc, ev);
     } else if (json_is(doc, "event", "playedStream") || json_is(doc, "event", "played")) {
         on_played(c, doc, ev);
     } else {
-        ignore(ev, "unknown event");
+        carrier_ignore(ev, "unknown event");
     }
 }
 
@@ -155,7 +137,7 @@ static void parse(struct carrier *c, bool text, struct slice message, void *audi
     ev->what = "";
     ev->sequence = ev->chunk = ev->timestamp_ms = 0;
     if (c->phase == CARRIER_STOPPED) {
-        ignore(ev, "after the end");
+        carrier_ignore(ev, "after the end");
     } else if (!text) {
         carrier_bad(c, ev, "binary message");
     } else if (json_read(&doc, message, WS_MESSAGE_BYTES_MAX, NULL)) {

@@ -18,12 +18,6 @@ static enum carrier_detect detect(bool text, struct slice message, const struct 
     return start ? CARRIER_YES : CARRIER_NO;
 }
 
-static void ignore(struct carrier_event *ev, const char *what)
-{
-    ev->kind = CARRIER_IGNORED;
-    ev->what = what;
-}
-
 static const char *read_ids(const struct json_doc *doc, struct carrier_start *start)
 {
     if (json_text_of(doc, "start.streamSid", start->stream_id, sizeof(start->stream_id)) ||
@@ -126,25 +120,13 @@ static void on_media(struct carrier *c, const struct json_doc *doc, void *audio,
         return;
     }
     if (len == 0 || !inbound(doc)) {
-        ignore(ev, len ? "another track" : "empty payload");
+        carrier_ignore(ev, len ? "another track" : "empty payload");
         return;
     }
     ev->audio = slice_of(audio, len);
     ev->kind = CARRIER_MEDIA;
     if (!carrier_in_order(c, ev))
         carrier_bad(c, ev, "media out of order");
-}
-
-static void on_dtmf(struct carrier *c, const struct json_doc *doc, struct carrier_event *ev)
-{
-    char digit[4] = "";
-
-    if (json_text_of(doc, "dtmf.digit", digit, sizeof(digit)) || !carrier_digit(digit)) {
-        carrier_bad(c, ev, "dtmf without a digit");
-        return;
-    }
-    ev->kind = CARRIER_DTMF;
-    ev->digit = carrier_digit(digit);
 }
 
 static void on_mark(struct carrier *c, const struct json_doc *doc, struct carrier_event *ev)
@@ -171,7 +153,7 @@ static void on_stream_event(struct carrier *c, const struct json_doc *doc, void 
     bool mark = json_is(doc, "event", "mark"), stop = json_is(doc, "event", "stop");
 
     if (!media && !dtmf && !mark && !stop) {
-        ignore(ev, "unknown event");
+        carrier_ignore(ev, "unknown event");
         return;
     }
     if (stop) {
@@ -184,7 +166,7 @@ static void on_stream_event(struct carrier *c, const struct json_doc *doc, void 
     } else if (media) {
         on_media(c, doc, audio, audio_bytes, ev);
     } else if (dtmf) {
-        on_dtmf(c, doc, ev);
+        carrier_dtmf(c, doc, ev);
     } else {
         on_mark(c, doc, ev);
     }
@@ -204,7 +186,7 @@ static void on_message(struct carrier *c, const struct json_doc *doc, void *audi
     else if (c->phase == CARRIER_NEW)
         ev->kind = CARRIER_CONNECTED;
     else
-        ignore(ev, "connected after start");
+        carrier_ignore(ev, "connected after start");
 }
 
 void twilio_parse_any(struct carrier *c, struct slice message, void *audio, size_t audio_bytes,
@@ -215,7 +197,7 @@ void twilio_parse_any(struct carrier *c, struct slice message, void *audio, size
     ev->what = "";
     ev->sequence = ev->chunk = ev->timestamp_ms = 0;
     if (c->phase == CARRIER_STOPPED) {
-        ignore(ev, "after the end");
+        carrier_ignore(ev, "after the end");
         return;
     }
     if (json_read(&doc, message, WS_MESSAGE_BYTES_MAX, NULL)) {

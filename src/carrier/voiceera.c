@@ -27,12 +27,6 @@ static enum carrier_detect detect(bool text, struct slice message, const struct 
     return json_is(doc, "event", "start") ? CARRIER_YES : CARRIER_NO;
 }
 
-static void ignore(struct carrier_event *ev, const char *what)
-{
-    ev->kind = CARRIER_IGNORED;
-    ev->what = what;
-}
-
 /* By either of two names; it must be there and stand in a message unescaped. */
 static bool read_id(const struct json_doc *doc, const char *path, const char *other, char *out)
 {
@@ -97,7 +91,7 @@ static void on_media(struct carrier *c, const struct json_doc *doc, void *audio,
     if (fault) {
         carrier_bad(c, ev, fault);
     } else if (len == 0) {
-        ignore(ev, "empty payload");
+        carrier_ignore(ev, "empty payload");
     } else {
         ev->audio = slice_of(audio, len);
         ev->kind = CARRIER_MEDIA;
@@ -115,7 +109,7 @@ static void on_message(struct carrier *c, const struct json_doc *doc, void *audi
         c->phase = CARRIER_STOPPED;
         ev->kind = CARRIER_STOP;
     } else if (!json_is(doc, "event", "media")) {
-        ignore(ev, "unknown event");
+        carrier_ignore(ev, "unknown event");
     } else if (c->phase == CARRIER_NEW) {
         carrier_bad(c, ev, "media before start");
     } else {
@@ -131,7 +125,7 @@ static void parse(struct carrier *c, bool text, struct slice message, void *audi
     ev->what = "";
     ev->sequence = ev->chunk = ev->timestamp_ms = 0;
     if (c->phase == CARRIER_STOPPED) {
-        ignore(ev, "after the end");
+        carrier_ignore(ev, "after the end");
     } else if (!text) {
         carrier_bad(c, ev, "binary message");
     } else if (json_read(&doc, message, WS_MESSAGE_BYTES_MAX, NULL)) {
