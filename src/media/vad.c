@@ -1,5 +1,6 @@
 #include "media/vad.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -8,12 +9,18 @@
 #define ACTIVE_DB     6
 #define LOUD_DB       9
 #define ACTIVE_GAP_MS 60  /* loud blocks that near are one stretch */
-#define GO_ON_MS      700 /* a voice that paused for less goes on with its first voiced window */
+#define GO_ON_MS      700 /* a voice that paused for less goes on with its first window that is */
+#define GO_ON_SURE    500 /* so surely voiced: noise after a word often is a little */
 #define LOOK_BACK_MS  300 /* speech began at most so long before the detector noticed */
 /* What lies so far below the loudest block of the voice is not its end but the place that it came
  * from: on a line that is silent between the sentences, that sound stands far above the floor. */
-#define FAINT_DB        20
-#define PEAK_FALLS_DB_S 6 /* how fast the loudest block is forgotten, once nobody speaks */
+#define FAINT_DB     20
+#define END_FAINT_DB 19 /* nor does what is loud in the whole band end the voice there */
+/* A hiss whose quartered second difference lies so far below it ends no voice either: it stands 8
+ * to 11 dB above itself in the whole band, and the quarter takes 12. */
+#define HISS_FAINT      (28 * VAD_LEVEL_PER_DB + VAD_LEVEL_PER_DB / 2)
+#define HISS_PIECE      160 /* samples of a block at the highest rate */
+#define PEAK_FALLS_DB_S 6   /* how fast the loudest block is forgotten, once nobody speaks */
 #define PEAK_FALLS      (PEAK_FALLS_DB_S * VAD_LEVEL_PER_DB * VAD_BLOCK_MS / 1000)
 /* A window that the network is so sure of holds voice, loud or not, but up to its very end only
  * if it is loud there: sure of some more windows than there are, on average by this. */
@@ -52,6 +59,7 @@ int vad_init(struct vad *v, const struct vad_config *config, int64_t sample)
     v->at = v->active_first = v->active_last = sample;
     v->now.first_sample = v->now.last_sample = sample;
     vad_energy_init(&v->energy, config->rate_hz);
+    vad_energy_init(&v->hiss, config->rate_hz);
     v->gate_hold = GATE_FIRST;
     if (network)
         vad_silero_init(config->network, config->weights);
@@ -88,7 +96,8 @@ static int64_t voice_ended(const struct vad *v, uint16_t per_mille)
 /* How much voice makes a start: little, if somebody spoke just now. */
 static int64_t start_needs(const struct vad *v)
 {
-    bool goes_on = v->spoken && v->at - v->now.last_sample < samples_of(v, GO_ON_MS);
+    bool goes_on = v->spoken && v->at - v->now.last_sample < samples_of(v, GO_ON_MS) &&
+                   (v->now.per_mille >= GO_ON_SURE || v->config.kind != VAD_SILERO);
 
     return goes_on ? 0 : samples_of(v, v->config.start_ms);
 }
@@ -153,28 +162,48 @@ void vad_end(struct vad *v)
 
 /* ---- the detectors ---- */
 
-static bool is_loud(const struct vad *v, uint16_t margin)
+/* So far above its floor, as it was in the block before. */
+static bool is_loud(uint16_t margin, uint16_t before)
 {
-    uint16_t lower = margin < v->margin_before ? margin : v->margin_before;
+    uint16_t lower = margin < before ? margin : before;
 
     return margin >= LOUD_DB * VAD_LEVEL_PER_DB || lower >= ACTIVE_DB * VAD_LEVEL_PER_DB;
+}
+
+static bool block_is_loud(struct vad *v)
+{
+    uint16_t margin = vad_energy_margin(&v->energy), level = v->energy.level;
+    bool loud = is_loud(margin, v->margin_before) && volume_of(level) >= v->config.volume_min &&
+                level + END_FAINT_DB * VAD_LEVEL_PER_DB >= v->peak;
+
+    v->margin_before = margin;
+    return loud;
+}
+
+static bool block_hisses(struct vad *v)
+{
+    uint16_t margin = vad_energy_margin(&v->hiss);
+    bool loud = is_loud(margin, v->hiss_before) && v->hiss.level + HISS_FAINT >= v->peak;
+
+    v->hiss_before = margin;
+    return loud;
 }
 
 static void block_done(struct vad *v)
 {
     uint16_t margin = vad_energy_margin(&v->energy), level = v->energy.level;
     int64_t first = v->at - v->energy.block;
+    bool hisses = v->config.kind == VAD_SILERO && block_hisses(v);
 
     if (!v->now.speaking && !v->run)
         v->peak -= v->peak < PEAK_FALLS ? v->peak : PEAK_FALLS;
     v->window_level = level > v->window_level ? level : v->window_level;
     v->window_margin = margin > v->window_margin ? margin : v->window_margin;
-    if (is_loud(v, margin) && volume_of(level) >= v->config.volume_min && !is_faint(v, level)) {
+    if (block_is_loud(v) || hisses) {
         if (first - v->active_last > samples_of(v, ACTIVE_GAP_MS))
             v->active_first = first;
         v->active_last = v->at;
     }
-    v->margin_before = margin;
     if (v->config.kind == VAD_ENERGY)
         judge(v, vad_energy_per_mille(&v->energy), v->energy.block);
 }
@@ -205,6 +234,20 @@ static void window_done(struct vad *v)
     judge(v, per_mille, v->config.network->window);
 }
 
+/* In step with the loudness: its blocks end with those. */
+static void hiss_feed(struct vad *v, const int16_t *pcm, size_t n)
+{
+    int16_t with[2 + HISS_PIECE] = {v->before[0], v->before[1]}, hiss[HISS_PIECE];
+    bool done;
+
+    assert(n <= HISS_PIECE);
+    memcpy(with + 2, pcm, n * sizeof *pcm);
+    for (size_t i = 0; i < n; i++)
+        hiss[i] = (int16_t)((with[i + 2] - 2 * with[i + 1] + with[i]) / 4);
+    memcpy(v->before, with + n, sizeof v->before);
+    vad_energy_feed(&v->hiss, hiss, n, &done);
+}
+
 /* Samples up to the next end of a block or of a window. */
 static size_t listen(struct vad *v, const int16_t *pcm, size_t n)
 {
@@ -216,6 +259,8 @@ static size_t listen(struct vad *v, const int16_t *pcm, size_t n)
         n = vad_silero_feed(v->config.network, pcm, n < left ? n : left);
     }
     n = vad_energy_feed(&v->energy, pcm, n, &done);
+    if (v->config.kind == VAD_SILERO)
+        hiss_feed(v, pcm, n);
     v->at += (int64_t)n;
     if (done)
         block_done(v);

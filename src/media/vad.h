@@ -8,7 +8,9 @@
  *            └─▶ [gate] ─▶ network, every 32 ms ───────┘              stop after stop_ms without
  *
  * Where speech begins and ends is told from the loudness inside what the detector called voiced:
- * the network by itself lags 30 to 150 ms at both ends. */
+ * the network by itself lags 30 to 150 ms at both ends. With the network, the loudness of the hiss
+ * is told apart: a final "s" or "t" lies in the top of the band, where there is little noise, and
+ * is lost in the loudness of the whole. */
 #ifndef MEDIA_VAD_H
 #define MEDIA_VAD_H
 
@@ -56,14 +58,16 @@ struct vad {
     struct vad_config config;
     struct vad_result now;
     struct vad_energy energy;
-    int64_t at;                        /* number of the next sample */
+    struct vad_energy hiss; /* of a quarter of the second difference; with VAD_SILERO alone */
+    int16_t before[2];      /* the last two samples, the older first */
+    int64_t at;             /* number of the next sample */
     int64_t active_first, active_last; /* the last stretch that was loud, as first and after-last */
     int64_t run_first;                 /* where the voiced run that may become speech began */
     uint32_t run;                      /* samples of it, less what was unvoiced in it */
     bool spoken;                       /* somebody did, and may go on */
     uint32_t windows_run, windows_skipped; /* of the network, for metrics */
     uint16_t window_level, window_margin;  /* most in the window so far */
-    uint16_t margin_before;                /* of the last block */
+    uint16_t margin_before, hiss_before;   /* of the last block */
     uint16_t peak;     /* level of the loudest block of the voice, falling when there is none */
     uint8_t gate_hold; /* windows that the gate stays open */
 };

@@ -301,6 +301,28 @@ static void both_detectors_find_the_speech(void **state)
         }
 }
 
+/* On a line that is silent before and after, with the noise of the place where one speaks. */
+static void a_final_hiss_belongs_to_the_voice(void **state)
+{
+    enum { QUIET = 8000, LAST = 16119, PER_MS = 8 };
+    static int16_t line[QUIET + SAMPLES_MAX + QUIET];
+    struct vad_config config = config_of(VAD_SILERO, 0);
+    FILE *file = fopen(SOURCE_DIR "/tests/data/vad_hiss_8k.s16", "rb");
+    struct vad_result r;
+    struct vad v;
+    int64_t last = 0;
+
+    (void)state;
+    assert_non_null(file);
+    size_t count = QUIET + fread(line + QUIET, sizeof line[0], SAMPLES_MAX, file) + QUIET;
+    (void)fclose(file);
+    assert_int_equal(vad_init(&v, &config, 0), 0);
+    for (size_t at = 0; at < count; at += vad_step(&v, line + at, count - at, &r))
+        last = r.change == VAD_STOPPED ? r.last_sample : last;
+    print_message("the end of a hiss: told %d ms off\n", (int)((last - QUIET - LAST) / PER_MS));
+    check_near((last - QUIET) / PER_MS, LAST / PER_MS, 30);
+}
+
 static void frames_of_any_length_give_the_same(void **state)
 {
     static const size_t steps[] = {1, 33, 80, 256, 800, SAMPLES_MAX};
@@ -404,6 +426,7 @@ int main(void)
         cmocka_unit_test(the_noise_around_a_voice_is_not_its_end),
         cmocka_unit_test(wrong_configurations_are_refused),
         cmocka_unit_test(both_detectors_find_the_speech),
+        cmocka_unit_test(a_final_hiss_belongs_to_the_voice),
         cmocka_unit_test(frames_of_any_length_give_the_same),
         cmocka_unit_test(the_gate_rests_the_network_and_changes_nothing),
         cmocka_unit_test(silence_costs_little_network),
