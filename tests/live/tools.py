@@ -70,7 +70,7 @@ def start_model(folder):
     return process, json.loads(process.stdout.readline())["ready"]
 
 
-def write_agent(folder, at, url, model=None):
+def write_agent(folder, at, url, model, timeout_ms):
     agent = {"name": "Shop", "id": "clinic", "greeting": "Hello.",
              "vad": {"provider": "silero", "stop_ms": 120},
              "stt": {"provider": "deepgram", "api_key": "any", "base_url": f"ws://{at}/v1/listen"},
@@ -78,7 +78,7 @@ def write_agent(folder, at, url, model=None):
                      "base_url": model or f"http://{at}/v1"},
              "tts": {"provider": "scripted"},
              "tools": [{"name": "order_status", "description": "Looks an order up.", "url": url,
-                        "timeout_ms": 1000, "headers": {"X-Shop": "key"},
+                        "timeout_ms": timeout_ms, "headers": {"X-Shop": "key"},
                         "parameters": {"type": "object", "required": ["number"],
                                        "properties": {"number": {"type": "string"}}}}]}
     path = os.path.join(folder, "shop.yaml")
@@ -87,11 +87,11 @@ def write_agent(folder, at, url, model=None):
     return path
 
 
-def one_call(folder, url, private=True, llm=None):
+def one_call(folder, url, private=True, llm=None, timeout_ms=5000):
     """What was said in a call whose tool is at this URL, and its log."""
     model, at = start_model(folder)
     try:
-        agent = write_agent(folder, at, url, llm)
+        agent = write_agent(folder, at, url, llm, timeout_ms)
         config = {"agents": [agent], "network": {"allow_private": private}}
         with Server(folder, config) as server:
             server.start()
@@ -144,10 +144,10 @@ def asked_once(r, folder):
     r.check(len(log["effects"]) == 2, f"the log has {log['effects']}")
 
 
-def told(path, want):
+def told(path, want, timeout_ms=5000):
     """What a tool at this path does is told to the model in these words."""
     def case(r, folder):
-        said, _ = one_call(folder, Shop().url + path)
+        said, _ = one_call(folder, Shop().url + path, timeout_ms=timeout_ms)
         r.check(any(want in s for s in said), f"{path}: said {said}")
     return case
 
@@ -176,7 +176,8 @@ def example_model(name):
     return case
 
 
-CASES = [asked_once, told("/text", "on its way"), told("/broken", "500"), told("/slow", "failed"),
+CASES = [asked_once, told("/text", "on its way"), told("/broken", "500"),
+         told("/slow", "failed", timeout_ms=1000),
          told("/long", "failed"), guarded, example_tool("tool.py"), example_tool("tool.cjs"),
          example_model("model.py"), example_model("model.cjs")]
 
