@@ -18,7 +18,10 @@
 #define END_FAINT_DB 19 /* nor does what is loud in the whole band end the voice there */
 /* A hiss whose quartered second difference lies so far below it ends no voice either: it stands 8
  * to 11 dB above itself in the whole band, and the quarter takes 12. */
-#define HISS_FAINT      (28 * VAD_LEVEL_PER_DB + VAD_LEVEL_PER_DB / 2)
+#define HISS_FAINT (27 * VAD_LEVEL_PER_DB + VAD_LEVEL_PER_DB / 2)
+/* A "t" after the silence that belongs to it may be fainter: it stands far above that silence. */
+#define BURST_FAINT     (29 * VAD_LEVEL_PER_DB + VAD_LEVEL_PER_DB / 2)
+#define BURST_DB        9
 #define HISS_PIECE      160 /* samples of a block at the highest rate */
 #define PEAK_FALLS_DB_S 6   /* how fast the loudest block is forgotten, once nobody speaks */
 #define PEAK_FALLS      (PEAK_FALLS_DB_S * VAD_LEVEL_PER_DB * VAD_BLOCK_MS / 1000)
@@ -102,12 +105,24 @@ static int64_t start_needs(const struct vad *v)
     return goes_on ? 0 : samples_of(v, v->config.start_ms);
 }
 
+/* What was loud before the network noticed counts for a part of the start: a "no" may be over by
+ * its second window. */
+static void begin_run(struct vad *v, int64_t window_first)
+{
+    int64_t most = samples_of(v, v->config.start_ms) / 2;
+
+    v->run_first = voice_began(v, window_first);
+    if (v->config.kind == VAD_SILERO)
+        v->run =
+            (uint32_t)(window_first - v->run_first < most ? window_first - v->run_first : most);
+}
+
 static void voiced_window(struct vad *v, uint32_t n)
 {
     int64_t ended = voice_ended(v, v->now.per_mille);
 
     if (!v->now.speaking && v->run == 0)
-        v->run_first = voice_began(v, v->at - (int64_t)n);
+        begin_run(v, v->at - (int64_t)n);
     v->run += n;
     if (v->now.speaking) {
         v->now.last_sample = ended > v->now.last_sample ? ended : v->now.last_sample;
@@ -144,7 +159,7 @@ static void judge(struct vad *v, uint16_t per_mille, uint32_t n)
     v->now.per_mille = per_mille;
     v->now.volume = volume_of(v->window_level);
     v->now.voiced = voice && v->now.volume >= v->config.volume_min &&
-                    (v->now.speaking || !is_faint(v, v->window_level));
+                    (v->now.speaking || v->run || !is_faint(v, v->window_level));
     if (voice && v->window_level > v->peak)
         v->peak = v->window_level;
     if (v->now.voiced)
@@ -180,12 +195,26 @@ static bool block_is_loud(struct vad *v)
     return loud;
 }
 
+/* A hiss that stands far above the last 50 ms, its own beginning apart. */
+static bool bursts(const struct vad *v)
+{
+    uint16_t most = 0;
+
+    for (size_t i = 1; i < VAD_HISS_BLOCKS; i++)
+        most = v->hiss_before[i] > most ? v->hiss_before[i] : most;
+    return v->hiss.level >= most + BURST_DB * VAD_LEVEL_PER_DB &&
+           v->hiss.level + BURST_FAINT >= v->peak;
+}
+
 static bool block_hisses(struct vad *v)
 {
     uint16_t margin = vad_energy_margin(&v->hiss);
-    bool loud = is_loud(margin, v->hiss_before) && v->hiss.level + HISS_FAINT >= v->peak;
+    bool loud = is_loud(margin, v->hiss_margin) && v->hiss.level + HISS_FAINT >= v->peak;
 
-    v->hiss_before = margin;
+    loud = loud || bursts(v);
+    v->hiss_margin = margin;
+    memmove(v->hiss_before + 1, v->hiss_before, sizeof v->hiss_before - sizeof v->hiss_before[0]);
+    v->hiss_before[0] = v->hiss.level;
     return loud;
 }
 

@@ -42,6 +42,8 @@ struct vad_config {
 #define VAD_VOLUME_MIN 400
 #define VAD_GATE_DB    5
 
+#define VAD_HISS_BLOCKS 6 /* of 10 ms */
+
 enum vad_change { VAD_SAME, VAD_STARTED, VAD_STOPPED };
 
 struct vad_result {
@@ -67,7 +69,8 @@ struct vad {
     bool spoken;                       /* somebody did, and may go on */
     uint32_t windows_run, windows_skipped; /* of the network, for metrics */
     uint16_t window_level, window_margin;  /* most in the window so far */
-    uint16_t margin_before, hiss_before;   /* of the last block */
+    uint16_t margin_before, hiss_margin;   /* of the last block */
+    uint16_t hiss_before[VAD_HISS_BLOCKS]; /* levels of the last blocks, the newest first */
     uint16_t peak;     /* level of the loudest block of the voice, falling when there is none */
     uint8_t gate_hold; /* windows that the gate stays open */
 };

@@ -301,26 +301,56 @@ static void both_detectors_find_the_speech(void **state)
         }
 }
 
-/* On a line that is silent before and after, with the noise of the place where one speaks. */
-static void a_final_hiss_belongs_to_the_voice(void **state)
+/* On a line that is silent otherwise, with the noise of the place where one speaks: what a detector
+ * says of a sentence of tests/data that begins `lead` samples into it. */
+static struct vad_result hear_sentence(const char *name, size_t lead, unsigned *starts)
 {
-    enum { QUIET = 8000, LAST = 16119, PER_MS = 8 };
-    static int16_t line[QUIET + SAMPLES_MAX + QUIET];
+    enum { LEAD_MAX = 24000, TAIL = 8000 };
+    static int16_t line[LEAD_MAX + SAMPLES_MAX + TAIL];
     struct vad_config config = config_of(VAD_SILERO, 0);
-    FILE *file = fopen(SOURCE_DIR "/tests/data/vad_hiss_8k.s16", "rb");
-    struct vad_result r;
+    struct vad_result r = {0}, last = {0};
     struct vad v;
-    int64_t last = 0;
+    char path[512];
 
-    (void)state;
+    (void)snprintf(path, sizeof path, SOURCE_DIR "/tests/data/%s", name);
+    FILE *file = fopen(path, "rb");
     assert_non_null(file);
-    size_t count = QUIET + fread(line + QUIET, sizeof line[0], SAMPLES_MAX, file) + QUIET;
+    assert_in_range(lead, 0, LEAD_MAX);
+    memset(line, 0, sizeof line);
+    size_t count = lead + fread(line + lead, sizeof line[0], SAMPLES_MAX, file) + TAIL;
     (void)fclose(file);
     assert_int_equal(vad_init(&v, &config, 0), 0);
-    for (size_t at = 0; at < count; at += vad_step(&v, line + at, count - at, &r))
-        last = r.change == VAD_STOPPED ? r.last_sample : last;
-    print_message("the end of a hiss: told %d ms off\n", (int)((last - QUIET - LAST) / PER_MS));
-    check_near((last - QUIET) / PER_MS, LAST / PER_MS, 30);
+    *starts = 0;
+    for (size_t at = 0; at < count; at += vad_step(&v, line + at, count - at, &r)) {
+        *starts += r.change == VAD_STARTED;
+        last = r.change == VAD_STOPPED ? r : last;
+    }
+    return last;
+}
+
+static void a_final_hiss_belongs_to_the_voice(void **state)
+{
+    enum { LEAD = 8000, LAST = 16119, PER_MS = 8 };
+    unsigned starts;
+    int64_t last = hear_sentence("vad_hiss_8k.s16", LEAD, &starts).last_sample - LEAD;
+
+    (void)state;
+    print_message("the end of a hiss: told %d ms off\n", (int)((last - LAST) / PER_MS));
+    check_near(last / PER_MS, LAST / PER_MS, 30);
+}
+
+/* Wherever the network's windows fall on it. */
+static void a_short_no_is_heard(void **state)
+{
+    unsigned starts, heard = 0, phases = 0;
+
+    (void)state;
+    for (size_t lead = 20000; lead < 20256; lead += 4, phases++) {
+        (void)hear_sentence("vad_no_8k.s16", lead, &starts);
+        heard += starts >= 1;
+    }
+    print_message("a short no: heard in %u of %u\n", heard, phases);
+    assert_int_equal(heard, phases);
 }
 
 static void frames_of_any_length_give_the_same(void **state)
@@ -427,6 +457,7 @@ int main(void)
         cmocka_unit_test(wrong_configurations_are_refused),
         cmocka_unit_test(both_detectors_find_the_speech),
         cmocka_unit_test(a_final_hiss_belongs_to_the_voice),
+        cmocka_unit_test(a_short_no_is_heard),
         cmocka_unit_test(frames_of_any_length_give_the_same),
         cmocka_unit_test(the_gate_rests_the_network_and_changes_nothing),
         cmocka_unit_test(silence_costs_little_network),
