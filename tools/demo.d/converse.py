@@ -145,13 +145,16 @@ def synthesise(steps, folder, seed):
 # ---- the server ----
 
 def free_ports(*wanted):
-    """Those that are wanted, or others where they are taken; 0 is any."""
+    """Those that are wanted, or others where they are taken; 0 is any. Others are none that the
+    kernel gives to outgoing connections: it might, before the server has begun to listen."""
     sockets = []
     for port in wanted:
-        try:
-            sockets.append(socket.create_server(("127.0.0.1", port)))
-        except OSError:
-            sockets.append(socket.create_server(("127.0.0.1", 0)))
+        bound = None
+        while not bound:
+            with contextlib.suppress(OSError):
+                bound = socket.create_server(("127.0.0.1", port or random.randrange(20000, 30000)))
+            port = 0
+        sockets.append(bound)
     ports = [s.getsockname()[1] for s in sockets]
     for s in sockets:
         s.close()
