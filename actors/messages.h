@@ -27,6 +27,8 @@
     MESSAGE(CALL_PLACED, call_placed_msg) /* call -> asker */                                      \
     MESSAGE(CALL_HANG_UP, call_hang_up_msg) /* control -> switchboard -> call */                   \
     MESSAGE(CALL_HUNG_UP, call_placed_msg) /* switchboard -> asker: err ENOENT if there is none */ \
+    MESSAGE(CALL_PRESS, call_press_msg) /* control -> switchboard -> call -> leg: press these */   \
+    MESSAGE(CALL_PRESSED, call_placed_msg) /* switchboard, leg -> asker: err, or they will be */   \
     MESSAGE(DRAIN, drain_msg)   /* control -> switchboard: no new calls; stop at the deadline */   \
     MESSAGE(TREE_ASK, tree_msg) /* control -> switchboard: who lives here? */                      \
     MESSAGE(TREE, tree_msg)     /* switchboard -> asker; frame: JSON */                            \
@@ -212,6 +214,15 @@ struct call_placed_msg {
 struct call_hang_up_msg {
     char call_id[CALL_ID_BYTES];
     uint32_t cookie;
+};
+
+#define CALL_DIGITS "0123456789*#ABCD"
+
+struct call_press_msg {
+    struct actor_id asker;
+    uint32_t cookie;
+    char call_id[CALL_ID_BYTES];
+    char digits[DTMF_DIGITS_MAX + 1]; /* of CALL_DIGITS */
 };
 
 struct drain_msg {

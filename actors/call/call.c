@@ -727,6 +727,10 @@ static void call_handle(struct actor *a, const struct msg *m)
     case LEG_UP:
         on_leg_up(c, m);
         break;
+    case CALL_PRESS:
+        actor_send_body(a, c->leg, CALL_PRESS, IF_FULL_DROP, FRAME_NONE,
+                        msg_body(m, call_press_msg), sizeof(struct call_press_msg));
+        break;
     case RECORDED:
         c->recorded = *msg_body(m, recorded_msg);
         break;

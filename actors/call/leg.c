@@ -481,6 +481,16 @@ static void play(struct leg *leg, const struct msg *m)
     }
 }
 
+static void press(struct leg *leg, const struct call_press_msg *body)
+{
+    struct call_placed_msg reply = {.err = ENOTSUP, .cookie = body->cookie};
+
+    if (leg->ops->press)
+        reply.err = leg->ops->press(leg, body->digits) ? EBUSY : 0;
+    actor_send_body(leg->actor, body->asker, CALL_PRESSED, IF_FULL_DROP, FRAME_NONE, &reply,
+                    sizeof(reply));
+}
+
 bool leg_handle(struct leg *leg, const struct msg *m)
 {
     if (!leg->actor)
@@ -500,6 +510,9 @@ bool leg_handle(struct leg *leg, const struct msg *m)
         return true;
     case LEG_FLUSH:
         flush(leg);
+        return true;
+    case CALL_PRESS:
+        press(leg, msg_body(m, call_press_msg));
         return true;
     case PLAY:
     case PLAY_PIECE_END:

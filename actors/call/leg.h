@@ -27,6 +27,8 @@ struct leg_ops {
     void (*send)(struct leg *leg, const int16_t *pcm, const struct playout_packet *packet);
     void (*mark)(struct leg *leg, uint32_t mark);
     void (*clear)(struct leg *leg);
+    /* All of them, after those that wait; 0 or -ENOBUFS: none. */
+    int (*press)(struct leg *leg, const char *digits);
 };
 
 struct leg_format {

@@ -57,6 +57,7 @@ struct leg_rtp {
     struct rtp_source source;
     struct rtp_receive in;
     struct dtmf_receive keys;
+    struct dtmf_send pressed;
     struct reorder window;
     struct leg leg;
     /* now and then */
@@ -143,23 +144,52 @@ static void encode(const struct leg_rtp *l, uint8_t *codes, const int16_t *pcm,
         g711_mulaw_encode(codes, pcm, packet->samples);
 }
 
+/* In place of the slot's audio (RFC 4733). */
+static void send_event(struct leg_rtp *l, frame_ref take, const struct dtmf_packet *event)
+{
+    uint8_t *data = frame_at(pool_of(l), take)->data;
+
+    rtp_send_header(&l->out, data, PT_EVENT, event->marker, event->timestamp,
+                    sizeof(event->payload));
+    memcpy(data + RTP_HEADER_BYTES, event->payload, sizeof(event->payload));
+    send_ref(l, take, RTP_HEADER_BYTES + sizeof(event->payload));
+}
+
 static void send_packet(struct leg *leg, const int16_t *pcm, const struct playout_packet *packet)
 {
     struct leg_rtp *l = of_leg(leg);
+    uint32_t stamp = rtp_send_timestamp(&l->out, packet->clock);
     frame_ref ref = frame_get(pool_of(l));
+    struct dtmf_packet event;
 
     _Static_assert(RTP_HEADER_BYTES + LEG_PACKET_SAMPLES_MAX / 6 <= FRAME_DATA_BYTES,
                    "20 ms of 8 kHz and their header fit");
     if (ref == FRAME_NONE)
         return; /* 20 ms are lost, the call is not */
+    if (dtmf_send_step(&l->pressed, stamp, (uint32_t)packet->samples, &event)) {
+        send_event(l, ref, &event);
+        return;
+    }
     uint8_t *data = frame_at(pool_of(l), ref)->data;
     encode(l, data + RTP_HEADER_BYTES, pcm, packet);
-    rtp_send_header(&l->out, data, l->payload_type, packet->first,
-                    rtp_send_timestamp(&l->out, packet->clock), packet->samples);
+    rtp_send_header(&l->out, data, l->payload_type, packet->first, stamp, packet->samples);
     send_ref(l, ref, RTP_HEADER_BYTES + packet->samples);
 }
 
-static const struct leg_ops sending = {.send = send_packet};
+static int press(struct leg *leg, const char *digits)
+{
+    struct leg_rtp *l = of_leg(leg);
+
+    if (l->pressed.count + strlen(digits) > DTMF_DIGITS_MAX)
+        return -ENOBUFS;
+    for (; *digits; digits++) {
+        int err = dtmf_send_add(&l->pressed, *digits);
+        call_check(&l->actor, err == 0); /* there is room, and the API lets digits alone in */
+    }
+    return 0;
+}
+
+static const struct leg_ops sending = {.send = send_packet, .press = press};
 
 static struct rtcp_report report_of(struct leg_rtp *l)
 {
@@ -533,6 +563,7 @@ static void init_media(struct leg_rtp *l)
     rtp_receive_init(&l->in, RATE_HZ);
     reorder_init(&l->window, WINDOW_PACKETS, WINDOW_NS);
     dtmf_receive_init(&l->keys, RATE_HZ);
+    dtmf_send_init(&l->pressed, RATE_HZ, DTMF_ON_MS, DTMF_GAP_MS);
     l->round_trip_us = -1;
 }
 

@@ -15,6 +15,7 @@ const struct http_route api_routes[] = {
     {"POST", "/media-tokens", ROUTE_TOKENS},
     {"POST", "/calls", ROUTE_CALL_PLACE},
     {"DELETE", "/calls/{}", ROUTE_CALL_HANG_UP},
+    {"POST", "/calls/{}/digits", ROUTE_CALL_PRESS},
     {"GET", "/call-logs/{}", ROUTE_LOG},
     {"GET", "/call-logs", ROUTE_LOGS},
     {"GET", "/call-logs/{}/recording", ROUTE_RECORDING},
@@ -105,6 +106,9 @@ static void dispatch(struct api *api, const struct http_ask *ask)
         break;
     case ROUTE_CALL_HANG_UP:
         on_call_hang_up(api, ask);
+        break;
+    case ROUTE_CALL_PRESS:
+        on_call_press(api, ask);
         break;
     case ROUTE_LOG:
         on_log(api, ask);
@@ -203,6 +207,9 @@ static void api_handle(struct actor *a, const struct msg *m)
         break;
     case CALL_PLACED:
         on_placed(api, msg_body(m, call_placed_msg), m->from.shard);
+        break;
+    case CALL_PRESSED:
+        on_pressed(api, msg_body(m, call_placed_msg));
         break;
     case CALL_HUNG_UP:
         on_hung_up(api, msg_body(m, call_placed_msg));

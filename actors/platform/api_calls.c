@@ -259,27 +259,37 @@ static void answer_stranger(struct api *api, const struct http_ask *ask)
     answer_fail(api, ask->id, 409, "other_generation", message, NULL);
 }
 
+/* An op for a request about one call, and the shard that the call is on; NULL: it was answered. */
+static struct op *op_on_call(struct api *api, const struct http_ask *ask, uint32_t *shard)
+{
+    if (call_id_shard(api_world(api)->world, ask->param, shard))
+        return op_new(api, ask, CALL_NS);
+    answer_stranger(api, ask);
+    return NULL;
+}
+
+static void ask_of_call(struct api *api, struct op *op, uint32_t shard, uint16_t type,
+                        const void *body, size_t bytes)
+{
+    op->waiting = 1;
+    if (actor_send_body(&api->actor, switchboard_of(shard), type, IF_FULL_DROP, FRAME_NONE, body,
+                        bytes))
+        return;
+    answer_fail(api, op->request, 503, "busy", "the shard of the call cannot be reached", NULL);
+    op->waiting = 0;
+}
+
 void on_call_hang_up(struct api *api, const struct http_ask *ask)
 {
     struct call_hang_up_msg body = {0};
     uint32_t shard;
-    struct op *op;
+    struct op *op = op_on_call(api, ask, &shard);
 
-    if (!call_id_shard(api_world(api)->world, ask->param, &shard)) {
-        answer_stranger(api, ask);
-        return;
-    }
-    op = op_new(api, ask, CALL_NS);
     if (!op)
         return;
     slice_cstr(ask->param, body.call_id, sizeof(body.call_id));
     body.cookie = op_cookie(api, op);
-    op->waiting = 1;
-    if (!actor_send_body(&api->actor, switchboard_of(shard), CALL_HANG_UP, IF_FULL_DROP, FRAME_NONE,
-                         &body, sizeof(body))) {
-        answer_fail(api, op->request, 503, "busy", "the shard of the call cannot be reached", NULL);
-        op->waiting = 0;
-    }
+    ask_of_call(api, op, shard, CALL_HANG_UP, &body, sizeof(body));
 }
 
 void on_hung_up(struct api *api, const struct call_placed_msg *m)
@@ -290,6 +300,54 @@ void on_hung_up(struct api *api, const struct call_placed_msg *m)
         return;
     op->waiting = 0;
     if (m->err)
+        answer_fail(api, op->request, 404, "no_such_call", "there is no such call going on", NULL);
+    else
+        http_server_reply(api_world(api)->server, op->request,
+                          &(struct http_answer){.status = 204});
+}
+
+/* ---- POST /calls/{id}/digits ---- */
+
+void on_call_press(struct api *api, const struct http_ask *ask)
+{
+    struct call_press_msg body = {0};
+    struct json_doc doc = {0};
+    uint32_t shard;
+    struct op *op;
+
+    if (!body_read(api, ask, &doc))
+        return;
+    bool usable = json_kind_of(&doc, "digits") == JSON_KIND_TEXT &&
+                  json_text_of(&doc, "digits", body.digits, sizeof(body.digits)) == 0 &&
+                  body.digits[0] && body.digits[strspn(body.digits, CALL_DIGITS)] == '\0';
+    json_free(&doc);
+    if (!usable) {
+        answer_fail(api, ask->id, 400, "invalid",
+                    "digits must be given, as 1 to 32 of 0-9, *, # and A-D", "digits");
+        return;
+    }
+    op = op_on_call(api, ask, &shard);
+    if (!op)
+        return;
+    slice_cstr(ask->param, body.call_id, sizeof(body.call_id));
+    body.cookie = op_cookie(api, op);
+    ask_of_call(api, op, shard, CALL_PRESS, &body, sizeof(body));
+}
+
+void on_pressed(struct api *api, const struct call_placed_msg *m)
+{
+    struct op *op = op_find(api, m->cookie);
+
+    if (!op || op->route != ROUTE_CALL_PRESS)
+        return;
+    op->waiting = 0;
+    if (m->err == ENOTSUP)
+        answer_fail(api, op->request, 409, "no_digits",
+                    "the protocol of this call has no way to press digits", NULL);
+    else if (m->err == EBUSY)
+        answer_fail(api, op->request, 409, "digits_waiting",
+                    "the digits of earlier requests are still being pressed", NULL);
+    else if (m->err)
         answer_fail(api, op->request, 404, "no_such_call", "there is no such call going on", NULL);
     else
         http_server_reply(api_world(api)->server, op->request,

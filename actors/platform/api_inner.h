@@ -33,6 +33,7 @@ enum route {
     ROUTE_TOKENS,
     ROUTE_CALL_PLACE,
     ROUTE_CALL_HANG_UP,
+    ROUTE_CALL_PRESS,
     ROUTE_LOG,
     ROUTE_LOGS,
     ROUTE_RECORDING,
@@ -120,11 +121,14 @@ void on_actors(struct api *api, const struct http_ask *ask);
 void actors_finish(struct api *api, struct op *op);
 void on_tree(struct api *api, const struct msg *m);
 
-/* ---- api_calls.c: POST /media-tokens, /calls, DELETE /calls/{id}, GET /call-logs ---- */
+/* ---- api_calls.c: POST /media-tokens, /calls, /calls/{id}/digits, DELETE /calls/{id},
+ * GET /call-logs ---- */
 void on_tokens(struct api *api, const struct http_ask *ask);
 void on_call_place(struct api *api, const struct http_ask *ask);
 void on_placed(struct api *api, const struct call_placed_msg *m, uint32_t shard);
 void on_call_hang_up(struct api *api, const struct http_ask *ask);
+void on_call_press(struct api *api, const struct http_ask *ask);
+void on_pressed(struct api *api, const struct call_placed_msg *m);
 void on_hung_up(struct api *api, const struct call_placed_msg *m);
 void on_log(struct api *api, const struct http_ask *ask);
 void on_logs(struct api *api, const struct http_ask *ask);

@@ -303,24 +303,40 @@ static void on_place(struct switchboard *s, const struct msg *m)
                         sizeof(placed));
 }
 
-/* Every call is a child whose role is its agent; the id is asked of each. */
+/* Every call is a child whose role is its agent; the id is asked of each. NULL: it does not run. */
+static struct actor *call_with_id(struct switchboard *s, const char *call_id)
+{
+    for (struct actor *c = s->actor.child; c; c = c->sibling)
+        if (c->type == &call_type && c->life == ACTOR_RUNNING &&
+            strcmp(call_type.about(c)->call_id, call_id) == 0)
+            return c;
+    return NULL;
+}
+
 static void on_hang_up(struct switchboard *s, const struct msg *m)
 {
-    for (struct actor *c = s->actor.child; c; c = c->sibling) {
-        if (c->type != &call_type || c->life != ACTOR_RUNNING)
-            continue;
-        const struct log_about *about = call_type.about(c);
-        if (strcmp(about->call_id, msg_body(m, call_hang_up_msg)->call_id) != 0)
-            continue;
-        actor_stop(s->actor.shard, c->id, REASON(0, "ended by the API"));
-        struct call_placed_msg body = {.cookie = msg_body(m, call_hang_up_msg)->cookie};
-        actor_send_body(&s->actor, m->from, CALL_HUNG_UP, IF_FULL_DROP, FRAME_NONE, &body,
-                        sizeof(body));
-        return;
-    }
-    struct call_placed_msg none = {.err = ENOENT, .cookie = msg_body(m, call_hang_up_msg)->cookie};
-    actor_send_body(&s->actor, m->from, CALL_HUNG_UP, IF_FULL_DROP, FRAME_NONE, &none,
-                    sizeof(none));
+    const struct call_hang_up_msg *body = msg_body(m, call_hang_up_msg);
+    struct actor *call = call_with_id(s, body->call_id);
+    struct call_placed_msg reply = {.err = call ? 0 : ENOENT, .cookie = body->cookie};
+
+    if (call)
+        actor_stop(s->actor.shard, call->id, REASON(0, "ended by the API"));
+    actor_send_body(&s->actor, m->from, CALL_HUNG_UP, IF_FULL_DROP, FRAME_NONE, &reply,
+                    sizeof(reply));
+}
+
+/* The call's leg answers the asker. */
+static void on_press(struct switchboard *s, const struct msg *m)
+{
+    struct call_press_msg body = *msg_body(m, call_press_msg);
+    struct actor *call = call_with_id(s, body.call_id);
+    struct call_placed_msg none = {.err = ENOENT, .cookie = body.cookie};
+
+    body.asker = m->from;
+    if (!call || !actor_send_body(&s->actor, call->id, CALL_PRESS, IF_FULL_DROP, FRAME_NONE, &body,
+                                  sizeof(body)))
+        actor_send_body(&s->actor, m->from, CALL_PRESSED, IF_FULL_DROP, FRAME_NONE, &none,
+                        sizeof(none));
 }
 
 static void on_child_ended(struct switchboard *s, const struct child_ended_msg *m)
@@ -525,6 +541,9 @@ static void switchboard_handle(struct actor *a, const struct msg *m)
         break;
     case CALL_HANG_UP:
         on_hang_up(s, m);
+        break;
+    case CALL_PRESS:
+        on_press(s, m);
         break;
     case DRAIN:
         drain(s, msg_body(m, drain_msg)->deadline_ns);

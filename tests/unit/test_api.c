@@ -88,6 +88,20 @@ static void board_hang_up(struct board *b, const struct msg *m)
                     sizeof(answer));
 }
 
+/* As a call's leg would answer: some protocols have no digits. */
+static void board_press(struct board *b, const struct msg *m)
+{
+    const struct call_press_msg *body = msg_body(m, call_press_msg);
+    struct call_placed_msg answer = {.cookie = body->cookie};
+
+    if (strcmp(body->call_id + 17, "000001") != 0)
+        answer.err = ENOENT;
+    else if (strcmp(body->digits, "12#") != 0)
+        answer.err = body->digits[0] == '9' ? EBUSY : ENOTSUP;
+    actor_send_body(&b->actor, m->from, CALL_PRESSED, IF_FULL_DROP, FRAME_NONE, &answer,
+                    sizeof(answer));
+}
+
 /* No call uses the version before it: it goes back at once. */
 static void board_offer(struct board *b, const struct msg *m)
 {
@@ -113,6 +127,9 @@ static void board_handle(struct actor *a, const struct msg *m)
         break;
     case CALL_HANG_UP:
         board_hang_up(b, m);
+        break;
+    case CALL_PRESS:
+        board_press(b, m);
         break;
     case AGENT_OFFER:
         board_offer(b, m);
@@ -406,6 +423,8 @@ static void mints_tokens_that_are_used_once(void **state)
     EXPECT(405, "GET", "/media-tokens", NULL, "method_not_allowed");
 }
 
+#define PRESS(want, call, digits, text)                                                            \
+    EXPECT(want, "POST", "/calls/12345678-0000-01-" call "/digits", "{\"digits\":" digits "}", text)
 #define CALL(rtp) "{\"agent\":\"desk\",\"rtp\":" rtp "}"
 
 static void places_and_ends_calls(void **state)
@@ -440,6 +459,16 @@ static void places_and_ends_calls(void **state)
     EXPECT(404, "DELETE", "/calls/12345678-0000-07-000001", NULL, "no_such_call");
     EXPECT(404, "DELETE", "/calls/12345678-0000-1-000001", NULL, "no_such_call");
     EXPECT(404, "DELETE", "/calls/", NULL, "not_found");
+    request("POST", "/calls/12345678-0000-01-000001/digits", "{\"digits\":\"12#\"}");
+    assert_int_equal(status(), 204);
+    PRESS(409, "000001", "\"*\"", "no_digits");
+    PRESS(409, "000001", "\"9\"", "digits_waiting");
+    PRESS(404, "000009", "\"12#\"", "no_such_call");
+    PRESS(400, "000001", "12", "\"field\":\"digits\"");
+    PRESS(400, "000001", "\"\"", "\"field\":\"digits\"");
+    PRESS(400, "000001", "\"12e\"", "\"field\":\"digits\"");
+    PRESS(400, "000001", "\"012345678901234567890123456789012\"", "\"field\":\"digits\"");
+    EXPECT(400, "POST", "/calls/12345678-0000-01-000001/digits", "12", "bad_json");
 }
 
 /* A log as the lane would have stored it, from another process's point of view. */

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -51,6 +52,8 @@ static struct {
     int64_t jumps; /* of the AUDIO's own numbering */
     unsigned started, paused;
     bool played, ended;
+    unsigned pressed;
+    int32_t press_err;
     struct child_ended_msg end;
 } call;
 
@@ -95,6 +98,11 @@ static void call_handle(struct actor *a, const struct msg *m)
         break;
     case LEG_PLAYED:
         call.played = true;
+        break;
+    case CALL_PRESSED:
+        call.pressed++;
+        call.press_err = msg_body(m, call_placed_msg)->err;
+        assert_int_equal(msg_body(m, call_placed_msg)->cookie, 77);
         break;
     case AUDIO:
         on_audio(a, m);
@@ -202,8 +210,8 @@ static void take_datagram(struct slice in)
     assert_true(w.rtp_count < ARRAY_LEN(w.rtp));
     struct rtp_packet *p = &w.rtp[w.rtp_count];
     assert_int_equal(rtp_parse(in, p), 0);
-    assert_int_equal(p->payload.len, PACKET);
-    memcpy(w.payload[w.rtp_count++], p->payload.at, PACKET);
+    assert_int_equal(p->payload.len, p->pt == 101 ? DTMF_PAYLOAD_BYTES : PACKET);
+    memcpy(w.payload[w.rtp_count++], p->payload.at, p->payload.len);
 }
 
 static void collect(void)
@@ -542,6 +550,62 @@ static void reports_each_digit_once(void **state)
     tear_down();
 }
 
+static void press(const char *digits)
+{
+    struct call_press_msg body = {.asker = w.call->id, .cookie = 77};
+
+    (void)snprintf(body.digits, sizeof(body.digits), "%s", digits);
+    actor_send_body(w.call, call.leg, CALL_PRESS, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
+    shard_turn(w.shard);
+}
+
+/* What a receiver makes of the packets that came. */
+static size_t digits_received(char *out)
+{
+    struct dtmf_receive keys;
+    size_t count = 0;
+
+    dtmf_receive_init(&keys, 8000);
+    for (size_t i = 0; i < w.rtp_count; i++) {
+        struct dtmf_payload payload;
+        if (w.rtp[i].pt != 101) {
+            (void)dtmf_receive_audio(&keys, w.rtp[i].timestamp);
+            continue;
+        }
+        assert_int_equal(dtmf_parse(slice_of(w.payload[i], DTMF_PAYLOAD_BYTES), &payload), 0);
+        char digit =
+            dtmf_receive_packet(&keys, w.rtp[i].timestamp, &payload, (int64_t)i * MS(20)).started;
+        if (digit)
+            out[count++] = digit;
+    }
+    return count;
+}
+
+static void presses_digits_in_place_of_audio(void **state)
+{
+    char got[40] = "";
+
+    (void)state;
+    set_up(RTP_PT_PCMU);
+    pass(100);
+    press("1*#D");
+    assert_int_equal(call.pressed, 1);
+    assert_int_equal(call.press_err, 0);
+    pass(1200);
+    assert_int_equal(digits_received(got), 4);
+    assert_memory_equal(got, "1*#D", 4);
+    for (size_t i = 1; i < w.rtp_count; i++) /* one stream: no slot is empty or sent twice */
+        assert_int_equal(w.rtp[i].seq, (uint16_t)(w.rtp[0].seq + i));
+    press("01234567890123456789012345678901");
+    assert_int_equal(call.press_err, 0);
+    press("5"); /* all places are taken */
+    assert_int_equal(call.press_err, EBUSY);
+    pass(400);
+    press("5");
+    assert_int_equal(call.press_err, 0);
+    tear_down();
+}
+
 static void makes_silence_when_the_peer_suppresses_it(void **state)
 {
     (void)state;
@@ -703,6 +767,7 @@ int main(void)
         cmocka_unit_test(puts_a_bad_network_right),
         cmocka_unit_test(drops_and_counts_what_is_strange),
         cmocka_unit_test(reports_each_digit_once),
+        cmocka_unit_test(presses_digits_in_place_of_audio),
         cmocka_unit_test(makes_silence_when_the_peer_suppresses_it),
         cmocka_unit_test(a_pause_moves_nothing),
         cmocka_unit_test(ends_with_the_peers_bye),
