@@ -157,7 +157,7 @@ static struct turn_rules rules_of(const struct agent *agent)
         .grace_ns = MS(agent->interruption_grace_ms),
         .evidence_ns = MS(700),
         .resume_ns = MS(300),
-        .noise_ns = MS(120),
+        .noise_ns = MS(150),
         .final_ns = SECONDS(4),
         .silence_ns =
             agent->online_check.enabled ? seconds_or_never(agent->online_check.seconds) : NEVER_NS,
