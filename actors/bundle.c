@@ -6,22 +6,21 @@
 
 #include "actors/call/engine.h"
 #include "actors/world.h"
+#include "media/resample.h"
 
 static const char *const kind_names[] = {
     [PROVIDER_STT] = "stt", [PROVIDER_LLM] = "llm", [PROVIDER_TTS] = "tts"};
 
-static const struct agent_provider *block_of(const struct agent *agent, enum provider_kind kind)
-{
-    switch (kind) {
-    case PROVIDER_STT:
-        return &agent->stt;
-    case PROVIDER_LLM:
-        return &agent->llm;
-    case PROVIDER_TTS:
-        break;
-    }
-    return &agent->tts;
-}
+/* One provider on its way into the bundle. */
+struct loading {
+    struct bundle *bundle;
+    enum provider_kind kind;
+    const struct agent_provider *block; /* what the agent's file says of it */
+    struct bundle_provider *into;
+    const char *share_dir;
+    char *why;
+    size_t why_bytes;
+};
 
 /* Is `key` one of the space-separated words? */
 static bool known_setting(const char *words, const char *key)
@@ -36,52 +35,52 @@ static bool known_setting(const char *words, const char *key)
     return false;
 }
 
-/* "stt" and "grammar" make "stt.grammar". */
-static const char *key_of(enum provider_kind kind, const char *name, char *out, size_t out_bytes)
+static int complain(const struct loading *l, const char *key, const char *what)
 {
-    snprintf(out, out_bytes, "%s.%s", kind_names[kind], name);
-    return out;
+    agent_complain_of(l->bundle->agent, kind_names[l->kind], l->block, key, l->why, l->why_bytes,
+                      what);
+    return -EINVAL;
 }
 
 /* A provider says "KEY: what", or what is wrong with a file that a setting of its names: either way
  * the agent's file and line are put before it. */
-static void place_complaint(const struct bundle *b, enum provider_kind kind, char *why,
-                            size_t why_bytes)
+static void place_complaint(const struct loading *l)
 {
-    const struct setting_list *list = &block_of(b->agent, kind)->settings;
-    char said[1024], key[160];
-    struct slice what, block = slice_str(kind_names[kind]);
+    const struct setting_list *list = &l->block->settings;
+    char said[1024];
+    const char *key = "provider";
+    struct slice what, role = slice_str(kind_names[l->kind]);
 
-    snprintf(said, sizeof(said), "%s", why);
+    snprintf(said, sizeof(said), "%s", l->why);
     struct slice named = slice_cut(slice_str(said), ':', &what);
-    if (slice_starts(named, block) && named.len > block.len && named.at[block.len] == '.' &&
-        what.len > 1 && slice_cstr(named, key, sizeof(key)) == 0) {
-        agent_complain(b->agent, key, why, why_bytes, (const char *)what.at + 1);
+    if (slice_starts(named, role) && named.len > role.len + 1 && named.at[role.len] == '.' &&
+        what.len > 1) {
+        said[named.len] = '\0';
+        complain(l, said + role.len + 1, (const char *)what.at + 1);
         return;
     }
-    key_of(kind, "provider", key, sizeof(key));
     for (size_t i = 0; i < list->count; i++)
         if (list->at[i].value[0] && strstr(said, list->at[i].value))
-            key_of(kind, list->at[i].key, key, sizeof(key));
-    agent_complain(b->agent, key, why, why_bytes, said);
+            key = list->at[i].key;
+    complain(l, key, said);
 }
 
-static int settings_load(struct bundle *b, enum provider_kind kind, char *why, size_t why_bytes)
+static int settings_load(const struct loading *l)
 {
-    const struct setting_list *list = &block_of(b->agent, kind)->settings;
-    const struct provider_ops *ops = b->ops[kind];
+    const struct setting_list *list = &l->block->settings;
+    const struct provider_ops *ops = l->into->ops;
+    struct provider_setting *settings = calloc(list->count + 1, sizeof(*settings));
+    char text[160];
 
-    b->settings[kind] = calloc(list->count + 1, sizeof(struct provider_setting));
-    if (!b->settings[kind])
+    l->into->settings = settings;
+    if (!settings)
         return -ENOMEM;
     for (size_t i = 0; i < list->count; i++) {
         if (!ops->settings || !known_setting(ops->settings, list->at[i].key)) {
-            snprintf(why, why_bytes, "%s:%u: %s.%s: the provider \"%s\" has no such setting",
-                     b->agent->file, list->at[i].line, kind_names[kind], list->at[i].key,
-                     ops->name);
-            return -EINVAL;
+            snprintf(text, sizeof(text), "the provider \"%s\" has no such setting", ops->name);
+            return complain(l, list->at[i].key, text);
         }
-        b->settings[kind][i] = (struct provider_setting){list->at[i].key, list->at[i].value};
+        settings[i] = (struct provider_setting){list->at[i].key, list->at[i].value};
     }
     return 0;
 }
@@ -93,51 +92,81 @@ static const char *text_or(const char *text, const char *fallback)
 
 /* What the environment holds for a provider whose key is not in the agent's file: a copy, since it
  * must not change under a running call. */
-static const char *key_from_environment(struct bundle *b, enum provider_kind kind)
+static const char *key_from_environment(const struct loading *l)
 {
-    const char *name = b->ops[kind]->key_env;
-    const char *value = name && b->agent->env ? b->agent->env(name) : NULL;
+    const struct agent *agent = l->bundle->agent;
+    const char *name = l->into->ops->key_env;
+    const char *value = name && agent->env ? agent->env(name) : NULL;
 
-    return value && value[0] ? yaml_doc_text(b->agent->doc, slice_str(value)) : NULL;
+    return value && value[0] ? yaml_doc_text(agent->doc, slice_str(value)) : NULL;
 }
 
-static int load_provider(struct bundle *b, enum provider_kind kind, const char *share_dir,
-                         char *why, size_t why_bytes)
+/* The leg listens at the first one's rate: what a fallback wants is made of that. */
+static int rate_check(const struct loading *l)
 {
-    const struct agent_provider *block = block_of(b->agent, kind);
-    struct provider_config *config = &b->config[kind];
-    char text[160], key[32];
+    const struct bundle_provider *first = &l->bundle->roles[l->kind].at[0];
+    uint32_t from_hz = provider_rate_hz(first->ops, &first->config);
+    uint32_t to_hz = provider_rate_hz(l->into->ops, &l->into->config);
+    struct resample resample;
+    char text[160];
+
+    if (l->kind != PROVIDER_STT || l->into == first || !resample_init(&resample, from_hz, to_hz))
+        return 0;
+    snprintf(text, sizeof(text), "it hears at %u Hz, which cannot be made of the first one's %u",
+             to_hz, from_hz);
+    return complain(l, "provider", text);
+}
+
+static int load_provider(const struct loading *l)
+{
+    const struct bundle *b = l->bundle;
+    struct provider_config *config = &l->into->config;
+    char text[160];
     int err;
 
-    b->ops[kind] = provider_find(kind, block->provider);
-    if (!b->ops[kind] || b->ops[kind]->state_bytes > PROVIDER_STATE_MAX) {
-        snprintf(text, sizeof(text), "there is no provider \"%s\" here", block->provider);
-        agent_complain(b->agent, key_of(kind, "provider", key, sizeof(key)), why, why_bytes, text);
-        return -EINVAL;
+    l->into->ops = provider_find(l->kind, l->block->provider);
+    if (!l->into->ops || l->into->ops->state_bytes > PROVIDER_STATE_MAX) {
+        snprintf(text, sizeof(text), "there is no provider \"%s\" here", l->block->provider);
+        return complain(l, "provider", text);
     }
-    err = settings_load(b, kind, why, why_bytes);
+    err = settings_load(l);
     if (err)
         return err;
     *config = (struct provider_config){.agent = b->agent->id,
-                                       .language = text_or(block->language, b->agent->language),
-                                       .voice = text_or(block->voice, ""),
-                                       .model = text_or(block->model, ""),
+                                       .language = text_or(l->block->language, b->agent->language),
+                                       .voice = text_or(l->block->voice, ""),
+                                       .model = text_or(l->block->model, ""),
                                        .prompt = b->agent->prompt,
                                        .greeting = b->agent->greeting,
-                                       .env_key = key_from_environment(b, kind),
-                                       .data_dir = share_dir,
+                                       .env_key = key_from_environment(l),
+                                       .data_dir = l->share_dir,
                                        .folder = b->agent->folder,
-                                       .temperature = block->temperature,
-                                       .speed = block->speed,
+                                       .temperature = l->block->temperature,
+                                       .speed = l->block->speed,
                                        .tools = b->tools,
                                        .tool_count = b->agent->tool_count,
-                                       .settings = b->settings[kind],
-                                       .setting_count = block->settings.count};
-    if (!b->ops[kind]->load)
-        return 0;
-    err = b->ops[kind]->load(config, &config->loaded, why, why_bytes);
-    if (err)
-        place_complaint(b, kind, why, why_bytes);
+                                       .settings = l->into->settings,
+                                       .setting_count = l->block->settings.count};
+    if (l->into->ops->load) {
+        err = l->into->ops->load(config, &config->loaded, l->why, l->why_bytes);
+        if (err)
+            place_complaint(l);
+    }
+    return err ? err : rate_check(l);
+}
+
+static int load_role(struct bundle *b, enum provider_kind kind, const char *share_dir, char *why,
+                     size_t why_bytes)
+{
+    struct bundle_role *role = &b->roles[kind];
+    struct loading l = {
+        .bundle = b, .kind = kind, .share_dir = share_dir, .why = why, .why_bytes = why_bytes};
+    int err = 0;
+
+    while (!err && (l.block = agent_provider_at(b->agent, kind_names[kind], role->count))) {
+        l.into = &role->at[role->count++];
+        err = load_provider(&l);
+    }
     return err;
 }
 
@@ -193,7 +222,7 @@ int bundle_new(struct agent *agent, const char *share_dir, struct bundle **out, 
         return -ENOMEM;
     }
     for (int kind = PROVIDER_STT; kind <= PROVIDER_TTS; kind++) {
-        int err = load_provider(b, (enum provider_kind)kind, share_dir, why, why_bytes);
+        int err = load_role(b, (enum provider_kind)kind, share_dir, why, why_bytes);
         if (err) {
             b->agent = NULL; /* stays the caller's */
             bundle_free(&b);
@@ -204,17 +233,25 @@ int bundle_new(struct agent *agent, const char *share_dir, struct bundle **out, 
     return 0;
 }
 
+static void role_free(struct bundle_role *role)
+{
+    for (uint32_t i = 0; i < role->count; i++) {
+        struct bundle_provider *p = &role->at[i];
+
+        if (p->config.loaded && p->ops->unload)
+            p->ops->unload(p->config.loaded);
+        free(p->settings);
+    }
+}
+
 void bundle_free(struct bundle **bundle)
 {
     struct bundle *b = *bundle;
 
     if (!b)
         return;
-    for (int kind = PROVIDER_STT; kind <= PROVIDER_TTS; kind++) {
-        if (b->config[kind].loaded && b->ops[kind]->unload)
-            b->ops[kind]->unload(b->config[kind].loaded);
-        free(b->settings[kind]);
-    }
+    for (int kind = PROVIDER_STT; kind <= PROVIDER_TTS; kind++)
+        role_free(&b->roles[kind]);
     free(b->tools);
     agent_put(&b->agent);
     free(b);

@@ -73,7 +73,9 @@
     MESSAGE(TTS_CANCEL, epoch_msg)     /* call -> tts */                                           \
     MESSAGE(TTS_FIRST, tts_first_msg)  /* tts -> call: first audio of the reply has come */        \
     MESSAGE(TOOL_DONE, tool_done_msg)  /* tool -> call; frame: JSON result */                      \
-    MESSAGE(PROVIDER_FAILED, provider_failed_msg) /* stt, llm, tts -> call */                      \
+    MESSAGE(PROVIDER_LATE, epoch_msg)  /* call -> stt, llm, tts: nothing has come for too long */  \
+    MESSAGE(PROVIDER_NEXT, provider_failed_msg)   /* stt, llm, tts -> call: `to` takes over */     \
+    MESSAGE(PROVIDER_FAILED, provider_failed_msg) /* stt, llm, tts -> call: none takes over */     \
     MESSAGE(RECORDED, recorded_msg)               /* recorder -> call, before it ends */           \
     /* ---- the network of a shard ---- */                                                         \
     MESSAGE(NET_RESOLVE, net_resolve_msg)   /* any -> network; frame: a host name */               \
@@ -379,12 +381,17 @@ struct tool_done_msg {
     int32_t err;
 };
 
+#define PROVIDER_WHAT_BYTES 72
+
 struct provider_failed_msg {
     uint32_t role; /* enum call_role */
     uint32_t epoch;
     int32_t status;
-    bool fatal; /* no use to go on with it */
-    char what[72];
+    bool fatal;   /* no use to go on with it */
+    bool over;    /* NEXT, llm: the answer of `epoch` ends where it is; else it is asked anew */
+    uint8_t from; /* places in the order of the role */
+    uint8_t to;
+    char what[PROVIDER_WHAT_BYTES];
 };
 
 struct recorded_msg {

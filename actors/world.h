@@ -24,12 +24,25 @@
 /* Numbers of the lane programs, the same in every worker. */
 enum lane_program_id { PROGRAM_PROVIDER, PROGRAM_STORE, PROGRAM_RESOLVE, PROGRAM_COUNT };
 
+#define PROVIDERS_MAX (AGENT_FALLBACKS_MAX + 1) /* of a role */
+
+/* One provider of an agent, with what all calls that use it share. */
+struct bundle_provider {
+    const struct provider_ops *ops;
+    struct provider_config config;
+    struct provider_setting *settings;
+};
+
+/* Who may do one role of an agent, in the order in which they are tried. */
+struct bundle_role {
+    struct bundle_provider at[PROVIDERS_MAX];
+    uint32_t count;
+};
+
 /* One version of an agent with all that its calls share. Immutable. */
 struct bundle {
     struct agent *agent;
-    const struct provider_ops *ops[3]; /* by enum provider_kind */
-    struct provider_config config[3];
-    struct provider_setting *settings[3];
+    struct bundle_role roles[3]; /* by enum provider_kind */
     struct provider_tool *tools; /* as the language model is told of them */
     struct turn_rules rules;
 };
@@ -66,7 +79,8 @@ static inline struct world *world_of(const struct actor *a)
 /* Arguments of PROGRAM_PROVIDER: which plug-in of which agent. */
 struct provider_lane_args {
     uint32_t agent;
-    uint32_t kind; /* enum provider_kind */
+    uint32_t kind;  /* enum provider_kind */
+    uint32_t place; /* in its role's order */
 };
 
 /* ---- bundles (control thread; may block) ---- */

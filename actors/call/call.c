@@ -10,11 +10,7 @@
 #include "actors/text.h"
 #include "base/metrics.h"
 
-#define KEYS_WAIT_NS MS(500)     /* after a digit, for the next one */
-#define LATE_NS      SECONDS(10) /* without any progress of a reply it has failed */
-#define FAILURES_MAX 3           /* of providers in a row, before the call is given up */
-
-static const char apology[] = "I am sorry, something went wrong here. Could you say that again?";
+#define KEYS_WAIT_NS MS(500) /* after a digit, for the next one */
 
 extern const struct actor_type tool_type;
 
@@ -28,93 +24,11 @@ static int64_t now_of(const struct call *c)
     return shard_now(c->actor.shard);
 }
 
-static void send_epoch(struct call *c, struct actor_id to, uint16_t type, uint32_t epoch)
+void call_send_epoch(struct call *c, struct actor_id to, uint16_t type, uint32_t epoch)
 {
     struct epoch_msg body = {.epoch = epoch};
 
     actor_send_body(&c->actor, to, type, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
-}
-
-/* ---- what is written down ---- */
-
-static void write_heard(struct call *c)
-{
-    cdr_heard(&c->cdr, heard_text(c), note_text(&c->understood), c->confidence, c->by_keys);
-}
-
-void call_write_said(struct call *c, size_t bytes, bool cut)
-{
-    if (c->said)
-        return;
-    c->said = true;
-    if (!c->committed) /* a reply of which nothing was ever heard: the turn was one all the same */
-        write_heard(c);
-    cdr_said(&c->cdr, slice_of(c->reply.text, bytes), cut, c->reply_of);
-    call_tell_said(c, slice_of(c->reply.text, bytes), cut);
-    if (cut) {
-        struct llm_cut_msg body = {.epoch = c->reply_of, .heard_bytes = (uint32_t)bytes};
-        actor_send_body(&c->actor, c->llm, LLM_CUT, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
-    }
-}
-
-/* ---- speaking ---- */
-
-static void expect_progress(struct call *c)
-{
-    if (c->phase == TALKING) /* a word may still come when it is over */
-        actor_timer_set(&c->actor, &c->late_timer, LATE_TAG, now_of(c) + LATE_NS);
-}
-
-static void begin_reply(struct call *c, uint32_t epoch)
-{
-    reply_begin(&c->reply);
-    c->reply_of = epoch;
-    c->committed = false;
-    c->said = false;
-    c->hang_up = false;
-    c->asked = false;
-    c->over = false;
-    c->tools_pending = 0;
-    expect_progress(c);
-}
-
-static void speak_clauses(struct call *c)
-{
-    struct tts_say_msg body = {.epoch = c->reply_of, .generation = c->generation};
-    struct slice clause;
-    bool more = false;
-
-    for (; reply_next(&c->reply, &clause, &body.piece); more = true)
-        actor_send_body(&c->actor, c->tts, TTS_SAY, IF_FULL_STOP, text_frame(&c->actor, clause),
-                        &body, sizeof(body));
-    if (more)
-        call_tell_saying(c);
-    if (c->reply.whole)
-        actor_send_body(&c->actor, c->tts, TTS_END, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
-}
-
-/* What no memory is found for is left out, as what is too long is. */
-static void add_to_reply(struct call *c, struct slice text)
-{
-    size_t len = c->reply.len + text.len;
-    uint32_t room = c->reply.room;
-
-    if (len > room && room < TURN_TEXT_BYTES_MAX) {
-        uint8_t *memory = text_memory(&c->actor, len, TURN_TEXT_BYTES_MAX, &room);
-        if (memory)
-            actor_memory_put(&c->actor, reply_move(&c->reply, memory, room));
-    }
-    reply_add(&c->reply, text);
-}
-
-/* Something of the call's own: the greeting, a reminder. What was asked before it still is. */
-static void say(struct call *c, const char *text)
-{
-    begin_reply(c, c->turn.reply_epoch);
-    memcpy(c->asks_for, c->expects, sizeof(c->asks_for));
-    add_to_reply(c, slice_str(text));
-    reply_end(&c->reply);
-    speak_clauses(c);
 }
 
 static void ask(struct call *c, enum turn_kind kind, struct slice text)
@@ -122,7 +36,7 @@ static void ask(struct call *c, enum turn_kind kind, struct slice text)
     struct llm_ask_msg body = {
         .epoch = c->turn.reply_epoch, .kind = kind, .confidence = c->confidence};
 
-    begin_reply(c, c->turn.reply_epoch);
+    call_reply_begin(c, c->turn.reply_epoch);
     c->asked = true;
     c->asks_for[0] = '\0';
     c->understood.len = 0;
@@ -154,7 +68,7 @@ static void ask_silence(struct call *c)
     if (agent->online_check.message[0]) {
         c->cdr.turn++; /* it must not stand in the log in place of the turn before it */
         c->understood.len = 0;
-        say(c, agent->online_check.message);
+        call_say(c, agent->online_check.message);
         return;
     }
     ask(c, TURN_SILENCE, SLICE_NONE);
@@ -169,8 +83,8 @@ static void do_flush(struct call *c)
     c->generation++;
     c->over = true;
     actor_send_body(&c->actor, c->leg, LEG_FLUSH, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
-    send_epoch(c, c->tts, TTS_CANCEL, c->reply_of);
-    send_epoch(c, c->llm, LLM_CANCEL, c->reply_of);
+    call_send_epoch(c, c->tts, TTS_CANCEL, c->reply_of);
+    call_send_epoch(c, c->llm, LLM_CANCEL, c->reply_of);
 }
 
 static void do_listen(struct call *c, uint32_t actions)
@@ -206,13 +120,13 @@ static void give_way(struct call *c, uint32_t actions)
 }
 
 /* A stop overtakes what was sent before it: who watches sees the last words first. */
-static void end_in_order(struct call *c, const char *why)
+static void end_in_order(struct call *c, struct reason reason)
 {
-    c->last = why;
+    c->last = reason;
     if (c->watched)
         actor_timer_set(&c->actor, &c->last_timer, LAST_TAG, now_of(c));
     else
-        actor_stop_self(&c->actor, REASON(0, why));
+        actor_stop_self(&c->actor, reason);
 }
 
 static void do_turn_over(struct call *c, uint32_t actions)
@@ -222,19 +136,22 @@ static void do_turn_over(struct call *c, uint32_t actions)
     if (actions & ACT_FLUSH)
         return; /* how much was heard comes from the leg: LEG_HEARD */
     call_write_said(c, c->reply.len, false);
-    if (c->hang_up)
-        end_in_order(c, "the agent said goodbye");
+    if (c->lost.err)
+        end_in_order(c, c->lost);
+    else if (c->hang_up)
+        end_in_order(c, REASON(0, "the agent said goodbye"));
     else if (turns_max > 0 && c->cdr.turn >= turns_max)
-        end_in_order(c, "the call reached its number of turns");
+        end_in_order(c, REASON(0, "the call reached its number of turns"));
 }
 
 static void do_commit(struct call *c)
 {
     c->committed = true;
-    c->failures = 0;
+    if (c->asked && !c->excused)
+        c->failures[ROLE_LLM] = 0;
     memcpy(c->expects, c->asks_for, sizeof(c->expects));
-    send_epoch(c, c->llm, LLM_COMMIT, c->reply_of);
-    write_heard(c);
+    call_send_epoch(c, c->llm, LLM_COMMIT, c->reply_of);
+    call_write_heard(c);
     if (c->heard.len)
         metrics_add(METRIC_TURNS, 1);
 }
@@ -266,7 +183,7 @@ static void carry_out(struct call *c, uint32_t actions)
         metrics_add(METRIC_BARGE_INS, 1);
     if (actions & ACT_FORGET) {
         c->final_owed = c->taken_back = 0;
-        send_epoch(c, c->stt, STT_FORGET, c->utterance);
+        call_send_epoch(c, c->stt, STT_FORGET, c->utterance);
         call_tell_noise(c);
     }
     if ((actions & ACT_FLUSH) && !(actions & ACT_TURN_OVER))
@@ -280,7 +197,7 @@ static void carry_out(struct call *c, uint32_t actions)
     if (actions & ACT_FINISH) {
         cdr_decided(&c->cdr, c->turn.voiced_ns, now_of(c));
         c->final_owed = c->turn.epoch;
-        send_epoch(c, c->stt, STT_FINISH, c->turn.epoch);
+        call_send_epoch(c, c->stt, STT_FINISH, c->turn.epoch);
     }
     if (actions & ACT_ANSWER)
         ask(c, TURN_HEARD, heard_text(c));
@@ -292,11 +209,13 @@ static void carry_out(struct call *c, uint32_t actions)
         ask_silence(c);
     if (actions & ACT_COMMIT)
         do_commit(c);
+    if (actions & ACT_LAST) /* if a reply was cut just now, the leg says first how much was heard */
+        actor_timer_set(&c->actor, &c->keys_timer, WORDS_TAG, now_of(c));
     if (actions & ACT_SILENCE_END)
         actor_stop_self(&c->actor, REASON(0, "the caller was silent for too long"));
 }
 
-static void turn_event(struct call *c, struct turn_event e)
+void call_turn(struct call *c, struct turn_event e)
 {
     enum turn_state before = c->turn.state;
 
@@ -353,8 +272,8 @@ static void on_leg_up(struct call *c, const struct msg *m)
         c->turn.greeted = true;
         return;
     }
-    turn_event(c, (struct turn_event){.kind = ON_SAY});
-    say(c, agent->greeting);
+    call_turn(c, (struct turn_event){.kind = ON_SAY});
+    call_say(c, agent->greeting);
     c->hang_up = announces(c);
 }
 
@@ -363,19 +282,19 @@ static void on_speech(struct call *c, const struct leg_speech_msg *m)
     if (announces(c))
         return;
     if (!m->speaking) {
-        turn_event(c, (struct turn_event){.kind = ON_PAUSE, .at_ns = m->at_ns});
+        call_turn(c, (struct turn_event){.kind = ON_PAUSE, .at_ns = m->at_ns});
         return;
     }
-    turn_event(c, (struct turn_event){.kind = ON_SPEECH, .at_ns = m->at_ns});
+    call_turn(c, (struct turn_event){.kind = ON_SPEECH, .at_ns = m->at_ns});
 }
 
 static void on_key(struct call *c, char digit)
 {
-    if (c->phase != TALKING || announces(c))
+    if (c->phase != TALKING || announces(c) || c->lost.err)
         return;
     if (c->digit_count < DTMF_DIGITS_MAX && digit != '#')
         c->digits[c->digit_count++] = digit; /* beyond it the newest is dropped */
-    turn_event(c, (struct turn_event){.kind = ON_KEY});
+    call_turn(c, (struct turn_event){.kind = ON_KEY});
     /* Complete or not, they are answered by a timer: if a reply was cut just now, the leg says
      * first how much of it was heard. */
     bool complete = digit == '#' || c->digit_count == DTMF_DIGITS_MAX;
@@ -388,7 +307,7 @@ static void on_audible(struct call *c, const struct leg_audible_msg *m)
         cdr_stamp(&c->cdr, &c->cdr.ledger.first_audible_ns, m->at_ns);
         call_tell_latency(c);
     }
-    turn_event(c, (struct turn_event){.kind = ON_AUDIBLE, .epoch = m->epoch});
+    call_turn(c, (struct turn_event){.kind = ON_AUDIBLE, .epoch = m->epoch});
 }
 
 static void on_marked(struct call *c, const struct leg_marked_msg *m)
@@ -415,7 +334,7 @@ static void decide(struct call *c, uint32_t epoch, uint32_t words)
     c->final_owed = 0;
     c->by_keys = false;
     c->cdr.ledger.barge_in = c->interrupting;
-    turn_event(c, (struct turn_event){.kind = ON_HEARD, .epoch = epoch, .words = words});
+    call_turn(c, (struct turn_event){.kind = ON_HEARD, .epoch = epoch, .words = words});
 }
 
 static bool awaits_final(const struct call *c, uint32_t epoch)
@@ -423,7 +342,7 @@ static bool awaits_final(const struct call *c, uint32_t epoch)
     return epoch == c->utterance && epoch == c->turn.epoch && c->turn.finishing;
 }
 
-static void hear_nothing(struct call *c, uint32_t epoch)
+void call_hear_nothing(struct call *c, uint32_t epoch)
 {
     if (awaits_final(c, epoch))
         decide(c, epoch, c->heard.len > 0);
@@ -444,6 +363,7 @@ static void on_heard(struct call *c, const struct msg *m)
     if (!awaited) /* the sentence goes on: it is answered as a whole */
         return;
     cdr_stamp(&c->cdr, &c->cdr.ledger.stt_final_ns, now_of(c));
+    c->failures[ROLE_STT] = 0;
     c->confidence = body->confidence;
     log_info("call", &c->about, "heard \"%.*s\"", SLICE_ARG(heard_text(c)));
     decide(c, body->epoch, body->words + before);
@@ -455,33 +375,33 @@ static void on_words(struct call *c, const struct msg *m)
 
     if (body->epoch == c->utterance)
         call_tell_hearing(c, text_of(&c->actor, m));
-    turn_event(c, (struct turn_event){.kind = ON_WORDS,
-                                      .epoch = body->epoch,
-                                      .words = body->words,
-                                      .complete = body->complete,
-                                      .expected = body->expected});
+    call_turn(c, (struct turn_event){.kind = ON_WORDS,
+                                     .epoch = body->epoch,
+                                     .words = body->words,
+                                     .complete = body->complete,
+                                     .expected = body->expected});
 }
 
 /* Whether the language model may still add to what is being said. */
-static bool is_wanted(const struct call *c, uint32_t epoch)
+bool call_wants(const struct call *c, uint32_t epoch)
 {
     return epoch == c->reply_of && epoch == c->turn.reply_epoch && !c->over && !c->reply.whole;
 }
 
 static void on_llm_text(struct call *c, const struct msg *m)
 {
-    if (!is_wanted(c, msg_body(m, epoch_msg)->epoch))
+    if (!call_wants(c, msg_body(m, epoch_msg)->epoch))
         return;
-    expect_progress(c);
+    call_expect_progress(c);
     cdr_stamp(&c->cdr, &c->cdr.ledger.first_token_ns, now_of(c));
-    add_to_reply(c, text_of(&c->actor, m));
-    speak_clauses(c);
+    call_reply_add(c, text_of(&c->actor, m));
+    call_speak(c);
 }
 
 /* It holds from the moment the reply is heard; at once, if that is being heard already. */
 static void on_expects(struct call *c, const struct expect_msg *m)
 {
-    if (!is_wanted(c, m->epoch))
+    if (!call_wants(c, m->epoch))
         return;
     memcpy(c->asks_for, m->answer, sizeof(c->asks_for));
     if (c->committed)
@@ -510,11 +430,11 @@ static bool says_goodbye(const struct call *c)
 
 static void on_llm_done(struct call *c, const struct llm_done_msg *m)
 {
-    if (!is_wanted(c, m->epoch) || c->tools_pending)
+    if (!call_wants(c, m->epoch) || c->tools_pending)
         return; /* with a tool pending it goes on with what that says */
     c->hang_up = m->hang_up || says_goodbye(c);
     reply_end(&c->reply);
-    speak_clauses(c);
+    call_speak(c);
     log_info("call", &c->about, "says \"%.*s\"", SLICE_ARG(reply_text(&c->reply)));
 }
 
@@ -542,7 +462,7 @@ static void on_llm_tool(struct call *c, const struct msg *m)
     memcpy(args.call_id, c->args.call_id, sizeof(args.call_id));
     take = m->frame == FRAME_NONE ? FRAME_NONE : frame_keep(shard_pool(c->actor.shard), m->frame);
     c->tools_pending++;
-    expect_progress(c);
+    call_expect_progress(c);
     if (actor_spawn(c->actor.shard, &tool_type, &c->actor, ROLE_TOOL, &args, sizeof(args), take))
         return;
     struct tool_done_msg busy = {.epoch = body->epoch, .tool_id = body->tool_id, .err = EBUSY};
@@ -562,82 +482,32 @@ static void on_tool_done(struct call *c, const struct msg *m)
 
     if (done->epoch == c->reply_of && c->tools_pending)
         c->tools_pending--;
-    expect_progress(c);
+    call_expect_progress(c);
     actor_send_body(&c->actor, c->llm, LLM_ASK, IF_FULL_STOP, take, &body, sizeof(body));
-}
-
-/* The model will not go on with this reply. Who heard some of it already hears no excuse. */
-static void apologise(struct call *c)
-{
-    send_epoch(c, c->llm, LLM_CANCEL, c->reply_of);
-    c->tools_pending = 0;
-    memcpy(c->asks_for, c->expects, sizeof(c->asks_for));
-    if (c->turn.state == TURN_THINKING) {
-        if (c->reply.len)
-            add_to_reply(c, SLICE(" "));
-        add_to_reply(c, slice_str(apology));
-    }
-    reply_end(&c->reply);
-    speak_clauses(c);
-    expect_progress(c);
-}
-
-static void on_failed(struct call *c, const struct provider_failed_msg *m)
-{
-    log_warn("call", &c->about, "a provider failed (%d): %s", m->status, m->what);
-    if (c->phase != TALKING)
-        return;
-    if (m->role == ROLE_STT && m->epoch == c->failed)
-        return; /* each frame of it may say so */
-    if (++c->failures >= FAILURES_MAX || m->role == ROLE_TTS) {
-        actor_stop_self(&c->actor, m->role == ROLE_STT   ? REASON(EIO, "speech recognition failed")
-                                   : m->role == ROLE_LLM ? REASON(EIO, "the language model failed")
-                                                         : REASON(EIO, "speech synthesis failed"));
-        return;
-    }
-    if (m->role == ROLE_STT) {
-        c->failed = m->epoch;
-        hear_nothing(c, m->epoch);
-    } else if (is_wanted(c, m->epoch)) {
-        apologise(c);
-    }
-}
-
-/* A reply of which nothing comes: neither text nor sound. Without it the call would hang. */
-static void on_late(struct call *c)
-{
-    struct provider_failed_msg body = {.role = c->reply.whole ? ROLE_TTS : ROLE_LLM,
-                                       .epoch = c->reply_of,
-                                       .status = ETIMEDOUT,
-                                       .what = "nothing came for too long"};
-    bool thinking = c->turn.state == TURN_THINKING && !c->turn.finishing && !c->turn.keys;
-
-    if (c->phase != TALKING || c->over || c->reply_of != c->turn.reply_epoch)
-        return;
-    if (thinking || (!c->reply.whole && (c->turn.state == TURN_SPEAKING)))
-        on_failed(c, &body);
 }
 
 /* ---- life ---- */
 
 static void on_keys_complete(struct call *c)
 {
-    turn_event(c, (struct turn_event){.kind = ON_KEYS});
+    call_turn(c, (struct turn_event){.kind = ON_KEYS});
     c->digit_count = 0;
 }
 
 static void on_timer(struct call *c, uint32_t tag)
 {
     if (tag == TURN_TAG && c->turn.finishing)
-        hear_nothing(c, c->utterance); /* the recogniser never answered */
+        call_no_final(c);
     else if (tag == TURN_TAG)
-        turn_event(c, (struct turn_event){.kind = ON_TIME});
+        call_turn(c, (struct turn_event){.kind = ON_TIME});
     else if (tag == KEYS_TAG)
         on_keys_complete(c);
+    else if (tag == WORDS_TAG)
+        call_last_words(c);
     else if (tag == LATE_TAG)
-        on_late(c);
+        call_late(c);
     else if (tag == LAST_TAG)
-        actor_stop_self(&c->actor, REASON(0, c->last));
+        actor_stop_self(&c->actor, c->last);
     else if (tag == STORE_TAG)
         call_not_stored(c);
     else
@@ -661,7 +531,7 @@ static void on_talk(struct call *c, const struct msg *m)
         on_marked(c, msg_body(m, leg_marked_msg));
         break;
     case LEG_PLAYED:
-        turn_event(
+        call_turn(
             c, (struct turn_event){.kind = ON_PLAYED, .epoch = msg_body(m, leg_played_msg)->epoch});
         break;
     case LEG_HEARD:
@@ -689,15 +559,18 @@ static void on_talk(struct call *c, const struct msg *m)
         on_llm_done(c, msg_body(m, llm_done_msg));
         break;
     case TTS_FIRST:
-        expect_progress(c);
+        call_expect_progress(c);
         if (msg_body(m, tts_first_msg)->epoch == c->reply_of)
             cdr_stamp(&c->cdr, &c->cdr.ledger.first_tts_ns, msg_body(m, tts_first_msg)->at_ns);
         break;
     case TOOL_DONE:
         on_tool_done(c, m);
         break;
+    case PROVIDER_NEXT:
+        call_provider_next(c, msg_body(m, provider_failed_msg));
+        break;
     case PROVIDER_FAILED:
-        on_failed(c, msg_body(m, provider_failed_msg));
+        call_provider_failed(c, msg_body(m, provider_failed_msg));
         break;
     default:
         break;

@@ -1,6 +1,6 @@
-/* What a call is inside, for the files that it is made of: call.c (the conversation) and
- * call_life.c (how it begins and ends) and call_tell.c (what is told to who watches). Owned by the
- * call actor, on its shard. */
+/* What a call is inside, for the files that it is made of: call.c (the conversation), call_reply.c
+ * (what it says), call_fail.c (what it does when a provider fails), call_life.c (how it begins and
+ * ends) and call_tell.c (what is told to who watches). Owned by the call actor, on its shard. */
 #ifndef CALL_CALL_INNER_H
 #define CALL_CALL_INNER_H
 
@@ -20,6 +20,7 @@
 #define LATE_TAG  4u
 #define LAST_TAG  5u
 #define STORE_TAG 6u
+#define WORDS_TAG 7u
 
 enum phase { CONNECTING, TALKING, ENDING, STORING };
 
@@ -48,7 +49,11 @@ struct call {
     bool interrupting;   /* the present utterance cut the agent off */
     char expects[ANSWER_NAME_BYTES];  /* the answer that was asked for; "": any */
     char asks_for[ANSWER_NAME_BYTES]; /* the same of `reply`, which may never be heard */
-    uint32_t failures;
+    uint32_t failures[ROLE_TTS + 1];  /* by role, in a row */
+    bool excused;                     /* `reply` holds an excuse */
+    bool incomplete;                  /* the model broke off in the middle of `reply` */
+    struct reason lost; /* err not 0: why the call ends once its last words are said */
+    char lost_what[128];
     char line[72];          /* what the leg failed of: the call's own reason */
     uint32_t tools_pending; /* called by this reply and not done */
     struct reply reply;
@@ -61,12 +66,43 @@ struct call {
     struct cdr cdr;
     struct recorded_msg recorded;
     struct lane_session store;
-    bool watched;     /* the leg passes on what goes on */
-    const char *last; /* why it ends, once its last words are told */
+    bool watched;       /* the leg passes on what goes on */
+    struct reason last; /* why it ends, once that is told to who watches */
 };
 
+/* ---- call.c ---- */
+void call_send_epoch(struct call *c, struct actor_id to, uint16_t type, uint32_t epoch);
+/* The door of the turn machine. */
+void call_turn(struct call *c, struct turn_event e);
+/* No final will come of this utterance. */
+void call_hear_nothing(struct call *c, uint32_t epoch);
+/* Whether the language model may still add to what is being said. */
+bool call_wants(const struct call *c, uint32_t epoch);
+
+/* ---- call_reply.c ---- */
+void call_write_heard(struct call *c);
 /* The reply was heard as far as `bytes`: that is what was said. */
 void call_write_said(struct call *c, size_t bytes, bool cut);
+/* From now on something must come within a time. */
+void call_expect_progress(struct call *c);
+void call_reply_begin(struct call *c, uint32_t epoch);
+void call_reply_add(struct call *c, struct slice text);
+/* What is whole of it goes to the voice. */
+void call_speak(struct call *c);
+/* Something of the call's own, whole. */
+void call_say(struct call *c, const char *text);
+
+/* ---- call_fail.c ---- */
+void call_provider_next(struct call *c, const struct provider_failed_msg *m);
+void call_provider_failed(struct call *c, const struct provider_failed_msg *m);
+/* LATE_TAG: nothing has come for too long. */
+void call_late(struct call *c);
+/* TURN_TAG while the final is waited for. */
+void call_no_final(struct call *c);
+/* WORDS_TAG: nothing stands in the way of the last words. */
+void call_last_words(struct call *c);
+
+/* ---- call.c, for call_life.c ---- */
 /* Whoever asked for this call learns what became of it, once. */
 void call_tell_asker(struct call *c, int err, const struct address *local);
 

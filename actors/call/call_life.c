@@ -28,7 +28,9 @@ static struct actor_id spawn_engine(struct call *c, const struct actor_type *typ
 
 static uint32_t listen_rate_hz(const struct call *c)
 {
-    return provider_rate_hz(c->bundle->ops[PROVIDER_STT], &c->bundle->config[PROVIDER_STT]);
+    const struct bundle_provider *first = &c->bundle->roles[PROVIDER_STT].at[0];
+
+    return provider_rate_hz(first->ops, &first->config);
 }
 
 static void spawn_recorder(struct call *c)

@@ -149,15 +149,29 @@ static void close_ledger(struct cdr *cdr, uint32_t epoch)
     ledger_reset(cdr);
 }
 
-void cdr_said(struct cdr *cdr, struct slice text, bool cut, uint32_t epoch)
+void cdr_said(struct cdr *cdr, const struct cdr_said *said)
 {
     struct builder b = text_builder(cdr->actor);
-    struct record_said record = {
-        .wall_ms = shard_wall_ms(cdr->actor->shard), .turn = cdr->turn, .cut = cut, .text = text};
+    struct record_said record = {.wall_ms = shard_wall_ms(cdr->actor->shard),
+                                 .turn = cdr->turn,
+                                 .cut = said->cut,
+                                 .text = said->text,
+                                 .incomplete = said->incomplete};
 
     record_said_put(&b, &record);
     add(cdr, JOURNAL_SAID, &b);
-    close_ledger(cdr, epoch);
+    close_ledger(cdr, said->epoch);
+}
+
+void cdr_failover(struct cdr *cdr, const struct record_failover *failover)
+{
+    struct builder b = text_builder(cdr->actor);
+    struct record_failover record = *failover;
+
+    record.wall_ms = shard_wall_ms(cdr->actor->shard);
+    record.turn = cdr->turn;
+    record_failover_put(&b, &record);
+    add(cdr, JOURNAL_FAILOVER, &b);
 }
 
 void cdr_end(struct cdr *cdr, const char *status, const struct reason *reason,

@@ -28,13 +28,23 @@ struct cdr_begin {
     bool recorded;
 };
 
+/* What of a reply was heard. */
+struct cdr_said {
+    struct slice text;
+    uint32_t epoch;
+    bool cut;        /* the caller interrupted it */
+    bool incomplete; /* the model broke off */
+};
+
 void cdr_open(struct cdr *cdr, struct actor *a, const struct log_about *about,
               const struct cdr_begin *begin);
 /* The present turn's words (or digits) and how they were understood. */
 void cdr_heard(struct cdr *cdr, struct slice text, struct slice understood, uint8_t confidence,
                bool keys);
 /* What of the reply was heard, and the ledger with it: the turn is over. */
-void cdr_said(struct cdr *cdr, struct slice text, bool cut, uint32_t epoch);
+void cdr_said(struct cdr *cdr, const struct cdr_said *said);
+/* A provider failed, and `to` goes on, or "" nobody. */
+void cdr_failover(struct cdr *cdr, const struct record_failover *failover);
 void cdr_end(struct cdr *cdr, const char *status, const struct reason *reason,
              const struct recorded_msg *recorded);
 

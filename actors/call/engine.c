@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,13 +39,13 @@ static struct intents *scratch_intents(const struct engine *e)
     return (struct intents *)(uintptr_t)shard_large_scratch(e->actor->shard).at;
 }
 
+/* None of these is for ever. */
 static void fail(struct engine *e, uint32_t epoch, int err, const char *what)
 {
     struct provider_intent event = {.kind = INTENT_EVENT,
                                     .event = EVENT_FAILED,
                                     .epoch = epoch,
                                     .status = err,
-                                    .flag = EVENT_FATAL,
                                     .text = slice_str(what)};
 
     e->on_event(e->actor, &event);
@@ -171,26 +172,76 @@ void engine_command(struct engine *e, enum provider_input_kind kind, uint32_t ep
     engine_input(e, &input);
 }
 
-int engine_start(struct engine *e, struct actor *a, uint32_t agent, enum provider_kind kind,
-                 engine_event *on_event)
+static const struct bundle_role *role_of(const struct engine *e)
 {
-    const struct bundle *bundle = world_of(a)->agents[agent];
-    struct provider_lane_args args = {.agent = agent, .kind = kind};
+    return &world_of(e->actor)->agents[e->agent]->roles[e->kind];
+}
 
-    e->actor = a;
-    e->ops = bundle->ops[kind];
-    e->config = &bundle->config[kind];
-    e->on_event = on_event;
+/* The plug-in at e->place. */
+static int begin(struct engine *e)
+{
+    const struct bundle_provider *provider = &role_of(e)->at[e->place];
+    struct provider_lane_args args = {.agent = e->agent, .kind = e->kind, .place = e->place};
+
+    e->ops = provider->ops;
+    e->config = &provider->config;
+    e->stopped = false;
+    e->jobs = 0;
+    e->grace_ns = 0;
     e->state = state_new(e);
-    if (!e->state)
-        return -ENOMEM;
-    if (e->ops->job_run) {
-        int err = lane_open(a, LANE_SPEECH, PROGRAM_PROVIDER, &args, sizeof(args), &e->session);
-        if (err)
-            return err;
+    int err = e->state ? 0 : -ENOMEM;
+    if (!err && e->ops->job_run)
+        err = lane_open(e->actor, LANE_SPEECH, PROGRAM_PROVIDER, &args, sizeof(args), &e->session);
+    if (err) {
+        if (e->state)
+            state_free(e);
+        e->stopped = true;
+        return err;
     }
     engine_command(e, INPUT_START, 0, SLICE_NONE);
     return 0;
+}
+
+int engine_start(struct engine *e, struct actor *a, uint32_t agent, enum provider_kind kind,
+                 engine_event *on_event)
+{
+    e->actor = a;
+    e->agent = agent;
+    e->kind = kind;
+    e->place = 0;
+    e->on_event = on_event;
+    return begin(e);
+}
+
+const char *engine_name(const struct engine *e)
+{
+    return e->ops ? e->ops->name : NULL;
+}
+
+uint32_t engine_left(const struct engine *e)
+{
+    return role_of(e)->count - 1 - e->place;
+}
+
+int engine_next(struct engine *e)
+{
+    assert(engine_left(e) > 0);
+    engine_stop(e);
+    e->place++;
+    return begin(e);
+}
+
+void engine_fail(struct engine *e, const struct provider_intent *event)
+{
+    struct engine_failure *f = &e->failure;
+
+    if (f->any)
+        return;
+    *f = (struct engine_failure){.any = true,
+                                 .fatal = (event->flag & EVENT_FATAL) != 0,
+                                 .epoch = event->epoch,
+                                 .status = event->status};
+    snprintf(f->what, sizeof(f->what), "%.*s", SLICE_ARG(event->text));
 }
 
 /* A job that could not open or run at all says so with its error; what it found wrong inside it

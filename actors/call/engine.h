@@ -1,7 +1,7 @@
-/* Drives one provider plug-in for the actor that owns it (stt, llm or tts): feeds it inputs,
+/* Drives the provider plug-in in use for the actor that owns it (stt, llm or tts): feeds it inputs,
  * carries out its intents (jobs on its lane session; a socket and a request by engine_net.h), wakes
  * it at its deadline, and hands its events to the actor. Embedded in that actor, on its shard; it
- * decides nothing. */
+ * decides nothing: failover.h says when another plug-in of the role takes over. */
 #ifndef CALL_ENGINE_H
 #define CALL_ENGINE_H
 
@@ -19,8 +19,22 @@ struct engine;
 /* One event of the plug-in; its text lives until the handler returns. */
 typedef void engine_event(struct actor *a, const struct provider_intent *event);
 
+/* Why the plug-in in use will not do, until failover_take() is asked. */
+struct engine_failure {
+    bool any;
+    bool fatal; /* no use to go on with it */
+    uint32_t epoch;
+    int32_t status;
+    char what[PROVIDER_WHAT_BYTES];
+};
+
 struct engine {
     struct actor *actor;
+    uint32_t agent;          /* whose plug-ins these are, */
+    enum provider_kind kind; /* in which role, */
+    uint32_t place;          /* and which of them is in use */
+    uint32_t cookie;         /* last one given to the network: those of the one before are known */
+    struct engine_failure failure;
     const struct provider_ops *ops;
     const struct provider_config *config;
     engine_event *on_event;
@@ -37,6 +51,15 @@ struct engine {
 /* 0 or -errno: no lane session, or no memory, to be had. */
 MUST_USE int engine_start(struct engine *e, struct actor *a, uint32_t agent,
                           enum provider_kind kind, engine_event *on_event);
+/* Of the plug-in in use, as agents write it; NULL before the start. */
+const char *engine_name(const struct engine *e);
+/* How many of the role come after the one in use. */
+uint32_t engine_left(const struct engine *e);
+/* Lets go of the plug-in in use and starts the next of its role, of which there must be one. Not
+ * from within on_event. 0 or -errno, as engine_start(). */
+MUST_USE int engine_next(struct engine *e);
+/* EVENT_FAILED, or what the actor itself finds wrong: the first one counts. */
+void engine_fail(struct engine *e, const struct provider_intent *event);
 /* Everything a plug-in is fed goes through here. */
 void engine_input(struct engine *e, struct provider_input *input);
 /* Shorthand: an input with an epoch and bytes. */

@@ -33,18 +33,17 @@ void engine_program_world(struct world *world)
     lane_world = world;
 }
 
-static const struct bundle *bundle_of(struct slice arguments, struct provider_lane_args *args)
+static const struct bundle_provider *provider_of(struct slice arguments)
 {
-    memcpy(args, arguments.at, sizeof(*args));
-    return lane_world->agents[args->agent];
+    struct provider_lane_args args;
+
+    memcpy(&args, arguments.at, sizeof(args));
+    return &lane_world->agents[args.agent]->roles[args.kind].at[args.place];
 }
 
 static size_t session_bytes(struct slice arguments)
 {
-    struct provider_lane_args args;
-    const struct bundle *bundle = bundle_of(arguments, &args);
-
-    return sizeof(struct engine_session) + bundle->ops[args.kind]->session_bytes;
+    return sizeof(struct engine_session) + provider_of(arguments)->ops->session_bytes;
 }
 
 static bool port_emit(struct job_port *port, uint32_t tag, struct slice bytes)
@@ -97,12 +96,11 @@ static struct engine_port port_for(struct lane_job *job, const struct provider_o
 static int session_open(void *session, struct slice arguments, struct lane_job *job)
 {
     struct engine_session *s = session;
-    struct provider_lane_args args;
-    const struct bundle *bundle = bundle_of(arguments, &args);
+    const struct bundle_provider *provider = provider_of(arguments);
     char why[WHY_BYTES] = "";
 
-    s->ops = bundle->ops[args.kind];
-    s->config = &bundle->config[args.kind];
+    s->ops = provider->ops;
+    s->config = &provider->config;
     struct engine_port port = port_for(job, s->ops);
     int err = s->ops->job_open(s->memory, s->config, &port.port, why, sizeof(why));
     if (err)

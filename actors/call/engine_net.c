@@ -33,12 +33,9 @@ static const char *name_of(const struct engine_net *n)
     return n->engine->ops->name;
 }
 
-static uint16_t label_of(const struct provider_ops *ops)
+static uint32_t tries_of(const struct engine_net *n)
 {
-    for (uint16_t i = 0; provider_at(i); i++)
-        if (provider_at(i) == ops)
-            return i;
-    return NET_LABEL_NONE;
+    return engine_left(n->engine) ? ENGINE_TRIES_SHORT : ENGINE_TRIES;
 }
 
 static struct actor_id network_of(const struct engine_net *n)
@@ -62,7 +59,7 @@ struct engine_net *engine_net_new(struct engine *e)
     if (!n)
         return NULL;
     n->engine = e;
-    n->label = label_of(e->ops);
+    n->label = provider_number(e->ops);
     n->replay.size = sound_bytes(e);
     n->replay.sound = malloc(n->replay.size + 1);
     n->socket.client = ws_client_new(e->actor, ENGINE_WS_TAG);
@@ -292,7 +289,7 @@ static void closed_later(struct engine_net *n, int err, const char *what)
 
 static void socket_failed(struct engine_net *n, int err, int32_t status, const char *what)
 {
-    bool over = hopeless(err, status) || ++n->socket.tries >= ENGINE_TRIES;
+    bool over = hopeless(err, status) || ++n->socket.tries >= tries_of(n);
 
     n->socket.failed_ns = now_of(n);
     metrics_add_of(METRIC_PROVIDER_FAILURES, n->label, 1);
@@ -314,7 +311,7 @@ static void socket_failed(struct engine_net *n, int err, int32_t status, const c
 static void socket_begin(struct engine_net *n)
 {
     struct net_resolve_msg body = {
-        .cookie = ++n->cookie, .port = url_port(&n->socket.url), .label = n->label};
+        .cookie = ++n->engine->cookie, .port = url_port(&n->socket.url), .label = n->label};
 
     n->socket.state = SOCKET_NAMING;
     n->socket.cookie = body.cookie;
@@ -493,7 +490,7 @@ static void set_patience(const struct engine_net *n, struct net_request_msg *bod
 static void request_send(struct engine_net *n)
 {
     struct actor *a = n->engine->actor;
-    struct net_request_msg body = {.cookie = ++n->cookie,
+    struct net_request_msg body = {.cookie = ++n->engine->cookie,
                                    .label = n->label,
                                    .url_bytes = n->request.url_bytes,
                                    .head_bytes = n->request.head_bytes};
@@ -544,7 +541,7 @@ void engine_net_request(struct engine_net *n, const struct provider_intent *inte
 static void request_failed(struct engine_net *n, int err, int32_t status, const char *what,
                            int64_t wait_ns)
 {
-    bool over = hopeless(err, status) || ++n->request.tries >= ENGINE_TRIES;
+    bool over = hopeless(err, status) || ++n->request.tries >= tries_of(n);
 
     metrics_add_of(METRIC_PROVIDER_FAILURES, n->label, 1);
     if (over) {
@@ -570,7 +567,7 @@ static void on_status(struct engine_net *n, const struct net_status_msg *m)
 {
     char what[32];
 
-    if (passes(m->status) && n->request.tries + 1 < ENGINE_TRIES &&
+    if (passes(m->status) && n->request.tries + 1 < tries_of(n) &&
         m->retry_after_ms <= ENGINE_RETRY_MAX_MS) {
         request_cancel(n);
         snprintf(what, sizeof(what), "it answered %d", m->status);

@@ -14,6 +14,7 @@
 
 #define ENGINE_URL_BYTES    (URL_TARGET_BYTES + 300)
 #define ENGINE_TRIES        4           /* of one CONNECT or REQUEST: at once, after 1, 2 and 4 s */
+#define ENGINE_TRIES_SHORT  2           /* where a fallback stands behind it: nobody waits 7 s */
 #define ENGINE_STABLE_NS    SECONDS(5)  /* a socket open for so long was a good one */
 #define ENGINE_FORGET_NS    SECONDS(60) /* without a failure: those before do not count */
 #define ENGINE_REPLAY_MS    10000       /* of an utterance; the oldest is dropped */
@@ -43,7 +44,6 @@ struct engine_replay {
 struct engine_net {
     struct engine *engine;
     uint16_t label; /* of the plug-in: its place in providers.def */
-    uint32_t cookie;
     struct {
         enum engine_socket_state state;
         struct ws_client *client;

@@ -1,10 +1,13 @@
 /* Makes the agent's replies: keeps the history as the caller heard it, asks the provider, and hands
- * its text, its tool calls and its understanding to the call. Child of the call. */
+ * its text, its tool calls and its understanding to the call. When the provider fails, the next of
+ * the role is asked the same turn, unless some of the answer was given already or a tool was called
+ * for it, which must not be done twice: then the answer ends. Child of the call. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "actors/call/engine.h"
+#include "actors/call/failover.h"
 #include "actors/call/history.h"
 #include "actors/text.h"
 
@@ -13,8 +16,13 @@ struct llm {
     struct actor_id call;
     struct engine engine;
     struct history history;
-    uint32_t epoch;     /* being answered */
-    uint32_t committed; /* the last one of which something was heard */
+    uint32_t epoch;          /* being answered */
+    uint32_t committed;      /* the last one of which something was heard */
+    uint32_t barred;         /* answers up to this one were begun by a provider that was left */
+    struct llm_ask_msg turn; /* that `epoch` answers */
+    bool tools;              /* one was called for `epoch`, */
+    uint32_t tools_open;     /* and so many have not answered */
+    bool done;               /* nothing comes of `epoch` until they have */
     bool hang_up;
     bool user_noted;   /* the caller's line of `epoch` is in the history */
     struct note said;  /* the reply of `epoch` so far, until it is committed */
@@ -67,18 +75,6 @@ static void on_expects(struct llm *llm, const struct provider_intent *event)
                     sizeof(body));
 }
 
-static void on_failed(struct llm *llm, const struct provider_intent *event)
-{
-    struct provider_failed_msg failed = {.role = ROLE_LLM,
-                                         .epoch = event->epoch,
-                                         .status = event->status,
-                                         .fatal = (event->flag & EVENT_FATAL) != 0};
-
-    snprintf(failed.what, sizeof(failed.what), "%.*s", SLICE_ARG(event->text));
-    actor_send_body(&llm->actor, llm->call, PROVIDER_FAILED, IF_FULL_STOP, FRAME_NONE, &failed,
-                    sizeof(failed));
-}
-
 static void on_event(struct actor *a, const struct provider_intent *event)
 {
     struct llm *llm = container_of(a, struct llm, actor);
@@ -91,39 +87,57 @@ static void on_event(struct actor *a, const struct provider_intent *event)
         on_expects(llm, event);
     } else if (event->event == EVENT_TOOL) {
         struct llm_tool_msg body = {.epoch = event->epoch, .tool_id = event->tool_id};
+        llm->tools = llm->tools || event->epoch == llm->epoch;
+        llm->tools_open += event->epoch == llm->epoch;
         actor_send_body(a, llm->call, LLM_TOOL, IF_FULL_STOP, text_frame(a, event->text), &body,
                         sizeof(body));
     } else if (event->event == EVENT_HANG_UP) {
         llm->hang_up = true;
     } else if (event->event == EVENT_DONE) {
+        llm->done = llm->done || event->epoch == llm->epoch;
         SEND(a, llm->call, LLM_DONE, IF_FULL_STOP, FRAME_NONE, struct llm_done_msg,
              .epoch = event->epoch, .hang_up = llm->hang_up);
     } else if (event->event == EVENT_FAILED) {
-        on_failed(llm, event);
+        engine_fail(&llm->engine, event);
     }
 }
 
+static void ask_provider(struct llm *llm, const struct llm_ask_msg *m, struct slice text)
+{
+    struct provider_line lines[HISTORY_LINES_MAX];
+    struct provider_turn turn = {.kind = (enum turn_kind)m->kind,
+                                 .text = text,
+                                 .tool_id = m->tool_id,
+                                 .confidence = m->confidence,
+                                 .history = lines,
+                                 .history_count = history_lines(&llm->history, lines)};
+    struct provider_input input = {.kind = INPUT_TURN, .epoch = m->epoch, .turn = &turn};
+
+    engine_input(&llm->engine, &input);
+}
+
+/* A tool's result goes on with the same reply, unless another provider has taken over, which knows
+ * nothing of that call; everything else begins a new one. */
 static void ask(struct llm *llm, const struct msg *m)
 {
     const struct llm_ask_msg *body = msg_body(m, llm_ask_msg);
     struct slice text = text_cut(text_of(&llm->actor, m), TURN_TEXT_BYTES_MAX);
-    struct provider_line lines[HISTORY_LINES_MAX];
 
-    /* A tool's result goes on with the same reply; everything else begins a new one. */
+    if (body->kind == TURN_TOOL && body->epoch <= llm->barred)
+        return;
+    if (body->epoch == llm->epoch) {
+        llm->done = false; /* it goes on */
+        llm->tools_open -= llm->tools_open > 0;
+    }
     if (body->kind != TURN_TOOL) {
+        llm->turn = *body;
         llm->epoch = body->epoch;
         llm->said.len = 0;
-        llm->hang_up = false;
+        llm->hang_up = llm->tools = llm->done = false;
+        llm->tools_open = 0;
         note_set(&llm->actor, &llm->asked, text, TURN_TEXT_BYTES_MAX);
     }
-    struct provider_turn turn = {.kind = (enum turn_kind)body->kind,
-                                 .text = text,
-                                 .tool_id = body->tool_id,
-                                 .confidence = body->confidence,
-                                 .history = lines,
-                                 .history_count = history_lines(&llm->history, lines)};
-    struct provider_input input = {.kind = INPUT_TURN, .epoch = body->epoch, .turn = &turn};
-    engine_input(&llm->engine, &input);
+    ask_provider(llm, body, text);
 }
 
 /* The reply is being heard: now it is part of the conversation. */
@@ -137,7 +151,8 @@ static void commit(struct llm *llm, uint32_t epoch)
         history_add(&llm->history, false, note_text(&llm->asked));
     history_add(&llm->history, true, note_text(&llm->said));
     note_drop(&llm->actor, &llm->asked);
-    engine_command(&llm->engine, INPUT_COMMIT, epoch, SLICE_NONE);
+    if (epoch > llm->barred)
+        engine_command(&llm->engine, INPUT_COMMIT, epoch, SLICE_NONE);
 }
 
 /* Nothing more of it counts: what was heard of it is in the history, cut by LLM_CUT. */
@@ -147,6 +162,52 @@ static void cancel(struct llm *llm, uint32_t epoch)
         llm->epoch = 0;
     engine_cancel(&llm->engine, epoch);
 }
+
+/* ---- failures ---- */
+
+/* An answer is being made, whatever the failure was of: the one that makes it goes. */
+static bool is_busy(const struct llm *llm)
+{
+    return llm->epoch != 0 && (!llm->done || llm->tools_open);
+}
+
+static void take_over(struct llm *llm, struct provider_failed_msg *m)
+{
+    bool again = is_busy(llm) && llm->said.len == 0 && !llm->tools;
+
+    m->over = is_busy(llm) && !again;
+    if (m->over)
+        m->epoch = llm->epoch;
+    llm->barred = again ? llm->epoch - 1 : llm->epoch > llm->barred ? llm->epoch : llm->barred;
+    failover_tell(&llm->engine, llm->call, PROVIDER_NEXT, m);
+    if (again)
+        ask_provider(llm, &llm->turn, note_text(&llm->asked));
+}
+
+static void settle(struct llm *llm)
+{
+    struct provider_failed_msg m;
+
+    while (failover_take(&llm->engine, ROLE_LLM, &m)) {
+        if (m.epoch == 0 && is_busy(llm)) /* the engine's own trouble */
+            m.epoch = llm->epoch;
+        if (failover_next(&llm->engine, &m))
+            take_over(llm, &m);
+        else
+            failover_tell(&llm->engine, llm->call, PROVIDER_FAILED, &m);
+    }
+}
+
+static void on_late(struct llm *llm, uint32_t epoch)
+{
+    struct provider_intent event = {
+        .epoch = epoch, .status = ETIMEDOUT, .text = SLICE("nothing came for too long")};
+
+    engine_cancel(&llm->engine, epoch);
+    engine_fail(&llm->engine, &event);
+}
+
+/* ---- life ---- */
 
 static void start(struct llm *llm, const struct msg *m)
 {
@@ -158,22 +219,20 @@ static void start(struct llm *llm, const struct msg *m)
         actor_stop_self(&llm->actor, REASON(-err, "no speech lane session for the llm"));
 }
 
-static void llm_handle(struct actor *a, const struct msg *m)
+static void stop(struct llm *llm)
 {
-    struct llm *llm = container_of(a, struct llm, actor);
+    engine_stop(&llm->engine);
+    note_drop(&llm->actor, &llm->said);
+    note_drop(&llm->actor, &llm->asked);
+    actor_memory_back(&llm->actor, &llm->history.bytes);
+    actor_end(&llm->actor);
+}
 
-    if (engine_handle(&llm->engine, m))
-        return;
+static void on_message(struct llm *llm, const struct msg *m)
+{
     switch (m->type) {
     case MSG_START:
         start(llm, m);
-        break;
-    case MSG_STOP:
-        engine_stop(&llm->engine);
-        note_drop(a, &llm->said);
-        note_drop(a, &llm->asked);
-        actor_memory_back(a, &llm->history.bytes);
-        actor_end(a);
         break;
     case LLM_ASK:
         ask(llm, m);
@@ -188,10 +247,31 @@ static void llm_handle(struct actor *a, const struct msg *m)
         if (msg_body(m, llm_cut_msg)->epoch == llm->committed)
             history_cut(&llm->history, msg_body(m, llm_cut_msg)->heard_bytes);
         break;
+    case PROVIDER_LATE:
+        on_late(llm, msg_body(m, epoch_msg)->epoch);
+        break;
     default:
         break;
     }
 }
 
+static void llm_handle(struct actor *a, const struct msg *m)
+{
+    struct llm *llm = container_of(a, struct llm, actor);
+
+    if (m->type == MSG_STOP) {
+        stop(llm);
+        return;
+    }
+    if (!engine_handle(&llm->engine, m))
+        on_message(llm, m);
+    settle(llm);
+}
+
+static const char *llm_provider(const struct actor *a)
+{
+    return engine_name(&container_of(a, struct llm, actor)->engine);
+}
+
 const struct actor_type llm_type = {
-    .name = "llm", .size_bytes = sizeof(struct llm), .handle = llm_handle};
+    .name = "llm", .size_bytes = sizeof(struct llm), .handle = llm_handle, .detail = llm_provider};

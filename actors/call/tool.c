@@ -1,7 +1,8 @@
 /* One tool call of one turn: writes the intent into the journal, has it done under its idempotency
  * key, writes the result, and reports it. A tool that the agent's file declares is asked for at its
- * URL; the others are the store lane's, which does each exactly once. Child of the call; it
- * outlives an interruption, since a result always enters the conversation. */
+ * URL, if the arguments keep to its schema, else the model is told which rule they break; the
+ * others are the store lane's, which does each exactly once. Child of the call; it outlives an
+ * interruption, since a result always enters the conversation. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,8 @@
 #include "actors/text.h"
 #include "actors/world.h"
 #include "base/json.h"
+#include "base/json_schema.h"
+#include "base/metrics.h"
 #include "store/record.h"
 
 #define DEADLINE_NS  SECONDS(4)
@@ -212,15 +215,45 @@ static void store(struct tool *t, struct slice call)
 
 /* ---- life ---- */
 
+/* False, and answered, when they break the tool's schema. */
+static bool arguments_hold(struct tool *t, const struct agent_tool *declared,
+                           const struct json_doc *call)
+{
+    uint8_t text[512];
+    struct builder b = builder_of(text, sizeof(text));
+    struct json_doc schema = {0};
+    char why[JSON_SCHEMA_WHY_BYTES];
+    struct slice parameters = slice_str(declared->parameters);
+    struct jsonw w;
+    int err = json_read(&schema, parameters, parameters.len, NULL);
+
+    if (!err)
+        err = json_schema_check(&schema, call, "arguments", why, sizeof(why));
+    else
+        snprintf(why, sizeof(why), "The tool failed.");
+    json_free(&schema);
+    if (!err)
+        return true;
+    metrics_add(METRIC_TOOLS_REFUSED, 1);
+    log_warn("tool", NULL, "%s was not called: %s", t->name, why);
+    jsonw_init(&w, &b);
+    jsonw_begin(&w);
+    jsonw_put_bool(&w, "ok", false);
+    jsonw_put_cstr(&w, "error", why);
+    jsonw_end(&w);
+    answer(t, EINVAL, builder_slice(&b));
+    return false;
+}
+
 static void begin(struct tool *t, const struct json_doc *call, struct slice text)
 {
     const struct agent *agent = world_of(&t->actor)->agents[t->args.agent]->agent;
     const struct agent_tool *declared = agent_tool_find(agent, slice_str(t->name));
 
-    if (declared)
-        ask(t, declared, call);
-    else
+    if (!declared)
         store(t, text);
+    else if (!declared->parameters || arguments_hold(t, declared, call))
+        ask(t, declared, call);
 }
 
 static void start(struct tool *t, const struct msg *m)

@@ -1,11 +1,14 @@
 /* Speaks: takes clauses from the call, has them synthesised in order, brings the audio to the leg's
  * rate and sends it there in frames. It stops feeding the provider while the leg's queue is full,
- * so that playout back-pressures synthesis and never drops speech. Child of the call. */
+ * so that playout back-pressures synthesis and never drops speech. When the provider fails, the
+ * next of the role speaks what is not spoken, from the beginning of the clause that broke off.
+ * Child of the call. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "actors/call/engine.h"
+#include "actors/call/failover.h"
 #include "actors/text.h"
 #include "media/resample.h"
 
@@ -48,7 +51,8 @@ struct tts {
     frame_ref held_first; /* chain: full ones that wait for the leg's room, tagged by piece */
     frame_ref held_last;
     uint32_t held_count;
-    bool paused; /* the engine's connection */
+    uint32_t unfinished; /* of these, the last so many are of the clause being made */
+    bool paused;         /* the engine's connection */
 };
 
 static struct clause *clause_at(struct tts *tts, uint32_t i)
@@ -129,6 +133,7 @@ static void release(struct tts *tts)
             return;
         tts->room_ms -= ms;
         tts->actor.ledger.frames--;
+        tts->unfinished -= tts->made == 0;
         send_play(tts, PLAY, clause_at(tts, 0), take_held(tts));
     }
     while (tts->made)
@@ -161,6 +166,7 @@ static void send_filling(struct tts *tts, const struct clause *c)
         return;
     }
     add_held(tts, tts->filling);
+    tts->unfinished++;
     tts->filling = FRAME_NONE;
     release(tts);
     flow(tts);
@@ -280,6 +286,7 @@ static void on_spoken(struct tts *tts, uint32_t epoch)
         return;
     send_filling(tts, c);
     tts->made++;
+    tts->unfinished = 0;
     release(tts);
 }
 
@@ -292,13 +299,7 @@ static void on_event(struct actor *a, const struct provider_intent *event)
     } else if (event->event == EVENT_SPOKEN) {
         on_spoken(tts, event->epoch);
     } else if (event->event == EVENT_FAILED) {
-        struct provider_failed_msg failed = {.role = ROLE_TTS,
-                                             .epoch = event->epoch,
-                                             .status = event->status,
-                                             .fatal = (event->flag & EVENT_FATAL) != 0};
-        snprintf(failed.what, sizeof(failed.what), "%.*s", SLICE_ARG(event->text));
-        actor_send_body(a, tts->call, PROVIDER_FAILED, IF_FULL_STOP, FRAME_NONE, &failed,
-                        sizeof(failed));
+        engine_fail(&tts->engine, event);
     }
 }
 
@@ -332,11 +333,78 @@ static void cancel(struct tts *tts, uint32_t epoch)
         frame_ref ref = take_held(tts);
         actor_frame_let_go(&tts->actor, &ref);
     }
+    tts->unfinished = 0;
     flow(tts);
     if (any)
         engine_cancel(&tts->engine, epoch);
     resample_reset(&tts->resample);
 }
+
+/* ---- failures ---- */
+
+/* What was made of the clause that broke off and the leg has not: it is made again. */
+static void drop_unfinished(struct tts *tts)
+{
+    uint32_t all = tts->held_count, keep = all - tts->unfinished;
+
+    actor_frame_let_go(&tts->actor, &tts->filling);
+    for (uint32_t i = 0; i < all; i++) {
+        frame_ref ref = take_held(tts);
+
+        if (i < keep)
+            add_held(tts, ref);
+        else
+            actor_frame_let_go(&tts->actor, &ref);
+    }
+    tts->unfinished = 0;
+}
+
+static int set_rate(struct tts *tts)
+{
+    return resample_init(&tts->resample, provider_rate_hz(tts->engine.ops, tts->engine.config),
+                         tts->leg_rate_hz);
+}
+
+/* The one that has just taken over speaks what its forerunner has not spoken to the end. */
+static void take_over(struct tts *tts)
+{
+    struct provider_intent event = {.status = EINVAL, .text = SLICE("its rate cannot be played")};
+
+    drop_unfinished(tts);
+    tts->asked = tts->made;
+    for (uint32_t i = tts->made; i < tts->count; i++)
+        clause_at(tts, i)->sent = false;
+    tts->paused = false;
+    if (set_rate(tts)) {
+        engine_fail(&tts->engine, &event);
+        return;
+    }
+    flow(tts);
+    advance(tts);
+}
+
+static void settle(struct tts *tts)
+{
+    struct provider_failed_msg m;
+
+    while (failover_take(&tts->engine, ROLE_TTS, &m)) {
+        bool next = failover_next(&tts->engine, &m);
+
+        failover_tell(&tts->engine, tts->call, next ? PROVIDER_NEXT : PROVIDER_FAILED, &m);
+        if (next)
+            take_over(tts);
+    }
+}
+
+static void on_late(struct tts *tts, uint32_t epoch)
+{
+    struct provider_intent event = {
+        .epoch = epoch, .status = ETIMEDOUT, .text = SLICE("nothing came for too long")};
+
+    engine_fail(&tts->engine, &event);
+}
+
+/* ---- life ---- */
 
 static void start(struct tts *tts, const struct msg *m)
 {
@@ -348,28 +416,23 @@ static void start(struct tts *tts, const struct msg *m)
     tts->room_ms = ROOM_MIN_MS;
     int err = engine_start(&tts->engine, &tts->actor, args->agent, PROVIDER_TTS, on_event);
     if (err == 0)
-        err = resample_init(&tts->resample, provider_rate_hz(tts->engine.ops, tts->engine.config),
-                            args->leg_rate_hz);
+        err = set_rate(tts);
     if (err)
         actor_stop_self(&tts->actor, REASON(-err, "the synthesiser cannot start"));
 }
 
-static void tts_handle(struct actor *a, const struct msg *m)
+static void stop(struct tts *tts)
 {
-    struct tts *tts = container_of(a, struct tts, actor);
+    cancel(tts, UINT32_MAX);
+    engine_stop(&tts->engine);
+    actor_end(&tts->actor);
+}
 
-    if (engine_handle(&tts->engine, m)) {
-        advance(tts);
-        return;
-    }
+static void on_message(struct tts *tts, const struct msg *m)
+{
     switch (m->type) {
     case MSG_START:
         start(tts, m);
-        break;
-    case MSG_STOP:
-        cancel(tts, UINT32_MAX);
-        engine_stop(&tts->engine);
-        actor_end(a);
         break;
     case TTS_SAY:
     case TTS_END:
@@ -384,9 +447,27 @@ static void tts_handle(struct actor *a, const struct msg *m)
         flow(tts);
         advance(tts);
         break;
+    case PROVIDER_LATE:
+        on_late(tts, msg_body(m, epoch_msg)->epoch);
+        break;
     default:
         break;
     }
+}
+
+static void tts_handle(struct actor *a, const struct msg *m)
+{
+    struct tts *tts = container_of(a, struct tts, actor);
+
+    if (m->type == MSG_STOP) {
+        stop(tts);
+        return;
+    }
+    if (engine_handle(&tts->engine, m))
+        advance(tts);
+    else
+        on_message(tts, m);
+    settle(tts);
 }
 
 static const char *tts_state(const struct actor *a)
@@ -394,5 +475,13 @@ static const char *tts_state(const struct actor *a)
     return container_of(a, struct tts, actor)->count ? "speaking" : "waiting";
 }
 
-const struct actor_type tts_type = {
-    .name = "tts", .size_bytes = sizeof(struct tts), .handle = tts_handle, .state = tts_state};
+static const char *tts_provider(const struct actor *a)
+{
+    return engine_name(&container_of(a, struct tts, actor)->engine);
+}
+
+const struct actor_type tts_type = {.name = "tts",
+                                    .size_bytes = sizeof(struct tts),
+                                    .handle = tts_handle,
+                                    .state = tts_state,
+                                    .detail = tts_provider};

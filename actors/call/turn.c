@@ -186,7 +186,7 @@ static uint32_t heard(struct turn *t, uint32_t words, int64_t now_ns)
 
 static bool deaf(const struct turn *t)
 {
-    return !t->greeted && t->rules.deaf_at_first;
+    return t->last || (!t->greeted && t->rules.deaf_at_first);
 }
 
 static uint32_t on_thinking(struct turn *t, const struct turn_event *e, int64_t now_ns)
@@ -271,15 +271,14 @@ static uint32_t on_paused(struct turn *t, const struct turn_event *e, int64_t no
     return 0;
 }
 
-/* ---- keys: they count in every state ---- */
+/* ---- what counts in every state ---- */
 
-static uint32_t on_key(struct turn *t)
+/* Whatever goes on gives way to a new reply, of which nothing is known yet. */
+static uint32_t cut_in(struct turn *t)
 {
     uint32_t actions = 0;
 
     t->greeted = true;
-    if (t->keys)
-        return 0; /* one more of the digits being gathered */
     if (t->state == TURN_SPEAKING || t->state == TURN_PAUSED)
         actions |= ACT_FLUSH | ACT_TURN_OVER;
     else if (t->state == TURN_THINKING)
@@ -293,8 +292,34 @@ static uint32_t on_key(struct turn *t)
     t->reply_epoch = t->epoch;
     t->finishing = false;
     t->deadline_ns = NEVER_NS;
+    return actions;
+}
+
+static uint32_t on_key(struct turn *t)
+{
+    if (t->last)
+        return 0;
+    if (t->keys) {
+        t->greeted = true;
+        return 0; /* one more of the digits being gathered */
+    }
+    uint32_t actions = cut_in(t);
+
     t->keys = true;
     return actions;
+}
+
+/* A reply that is being made takes the last words in, and is heard to its end. */
+static uint32_t on_last(struct turn *t, bool whole)
+{
+    bool making =
+        t->state == TURN_SPEAKING || (t->state == TURN_THINKING && !t->finishing && !t->keys);
+
+    if (t->last)
+        return 0;
+    t->last = true;
+    t->keys = false;
+    return making && !whole ? 0 : cut_in(t) | ACT_LAST;
 }
 
 static uint32_t on_keys(struct turn *t)
@@ -336,6 +361,7 @@ static bool note(struct turn *t, const struct turn_event *e)
     case ON_KEY:
     case ON_KEYS:
     case ON_SAY:
+    case ON_LAST:
     case ON_TIME:
         return true;
     }
@@ -357,5 +383,7 @@ uint32_t turn_step(struct turn *t, const struct turn_event *e, int64_t now_ns)
         return on_key(t);
     if (e->kind == ON_KEYS)
         return on_keys(t);
+    if (e->kind == ON_LAST)
+        return on_last(t, e->complete);
     return by_state[t->state](t, e, now_ns);
 }

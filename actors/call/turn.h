@@ -46,6 +46,8 @@ enum turn_event_kind {
     ON_PLAYED,  /* the reply is complete, and all of it has been heard */
     ON_FAILED,  /* the reply could not be made */
     ON_SAY,     /* the call wants to say something of its own (greeting, reminder) */
+    ON_LAST,    /* the call cannot go on: its last words are to be said; complete: not in the reply
+                   being made, which is whole */
     ON_TIME,    /* the deadline asked for has come */
 };
 
@@ -75,7 +77,8 @@ enum turn_action {
     ACT_COMMIT = 1 << 11,         /* the reply is being heard: what it changed stays */
     ACT_SILENCE_END = 1 << 12,    /* the caller has been silent for too long: end the call */
     ACT_TURN_OVER =
-        1 << 13, /* the reply has been heard whole, or was cut: close the ledger's turn */
+        1 << 13,        /* the reply has been heard whole, or was cut: close the ledger's turn */
+    ACT_LAST = 1 << 14, /* say the last words, as a reply of their own */
 };
 
 /* How patient the agent is; copied from its file. */
@@ -108,6 +111,7 @@ struct turn {
     bool greeted;
     bool finishing; /* the final of `epoch` was asked for */
     bool keys;      /* digits are being gathered */
+    bool last;      /* these are the last words: nothing interrupts them */
     bool reminded;
     bool played;         /* while paused: all of the held reply had been heard already */
     int64_t speech_ns;   /* first voiced sample of the present speech */

@@ -360,6 +360,7 @@ static void write_actor(void *context, struct actor *a, int depth)
 {
     struct tree *tree = context;
     const struct log_about *about = a->type->about ? a->type->about(a) : NULL;
+    const char *detail = a->type->detail ? a->type->detail(a) : NULL;
     struct jsonw *w = &tree->w;
 
     jsonw_begin(w);
@@ -370,6 +371,8 @@ static void write_actor(void *context, struct actor *a, int depth)
                    a->life == ACTOR_STOPPING ? "stopping"
                    : a->type->state          ? a->type->state(a)
                                              : "running");
+    if (detail)
+        jsonw_put_cstr(w, "provider", detail);
     if (about && about->call_id)
         jsonw_put_cstr(w, "call_id", about->call_id);
     jsonw_end(w);

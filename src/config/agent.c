@@ -44,6 +44,9 @@ static const struct schema_field agent_fields[] = {
      .help = "Language it listens for; empty: the agent's."},
     {"stt.model", FIELD_TEXT, AT(stt.model), "", NULL, 0, 200,
      .help = "Its model; empty: the provider's own choice."},
+    {"stt.fallbacks", FIELD_TREE, AT(stt.fallback_nodes), "[]",
+     .help = "Speech recognition that goes on when this one fails: blocks of the same keys, at "
+             "most 3."},
     {"stt.*", FIELD_SETTINGS, AT(stt.settings), "", .help = "Settings of the provider."},
     {"llm.provider", FIELD_TEXT, AT(llm.provider), "rules", PROVIDER_RULE, 1, 100,
      .help = "What decides the answers."},
@@ -51,6 +54,8 @@ static const struct schema_field agent_fields[] = {
      .help = "Its model; empty: the provider's own choice."},
     {"llm.temperature", FIELD_NUMBER, AT(llm.temperature), "0.7", NULL, 0, 2,
      .help = "How freely it answers."},
+    {"llm.fallbacks", FIELD_TREE, AT(llm.fallback_nodes), "[]",
+     .help = "What answers when this one fails: blocks of the same keys, at most 3."},
     {"llm.*", FIELD_SETTINGS, AT(llm.settings), "", .help = "Settings of the provider."},
     {"tts.provider", FIELD_TEXT, AT(tts.provider), "flite", PROVIDER_RULE, 1, 100,
      .help = "Speech synthesis."},
@@ -62,6 +67,9 @@ static const struct schema_field agent_fields[] = {
      .help = "Its voice; empty: the provider's own choice."},
     {"tts.speed", FIELD_NUMBER, AT(tts.speed), "1.0", NULL, 0.25, 4,
      .help = "How fast it speaks; 1 is normal."},
+    {"tts.fallbacks", FIELD_TREE, AT(tts.fallback_nodes), "[]",
+     .help =
+         "Speech synthesis that goes on when this one fails: blocks of the same keys, at most 3."},
     {"tts.*", FIELD_SETTINGS, AT(tts.settings), "", .help = "Settings of the provider."},
     {"vad.provider", FIELD_CHOICE, AT(vad.provider), "silero", "silero|energy|scripted",
      .help = "What tells voice from silence."},
@@ -157,6 +165,8 @@ static int agent_checks(struct agent *a, char *why, size_t why_bytes)
         return config_complain(a->doc, schema_node(a->doc, "interaction_mode"), why, why_bytes,
                                "non_conversational needs a greeting to say");
     int rc = agent_tools_read(a, why, why_bytes);
+    if (!rc)
+        rc = agent_fallbacks_read(a, why, why_bytes);
     if (rc)
         return rc;
     return a->id[0] ? 0 : id_from_file(a, why, why_bytes);

@@ -7,7 +7,8 @@
 
 #include "config/schema.h"
 
-#define AGENT_ID_BYTES 64 /* in URLs, file names, logs */
+#define AGENT_ID_BYTES      64 /* in URLs, file names, logs */
+#define AGENT_FALLBACKS_MAX 3  /* of a role; beyond: the file is refused */
 
 enum agent_vad_provider { AGENT_VAD_SILERO, AGENT_VAD_ENERGY, AGENT_VAD_SCRIPTED };
 enum agent_mode { AGENT_CONVERSATIONAL, AGENT_NON_CONVERSATIONAL };
@@ -22,7 +23,8 @@ struct agent_tool {
     int64_t timeout_ms;
 };
 
-/* One of stt, llm, tts. Members that do not concern a kind keep their defaults. */
+/* One of stt, llm, tts, or a fallback of one. Members that do not concern a kind keep their
+ * defaults. */
 struct agent_provider {
     const char *provider; /* ^[a-z0-9_]+$ */
     const char *language; /* "": the agent's */
@@ -31,6 +33,10 @@ struct agent_provider {
     double temperature;
     double speed;
     struct setting_list settings; /* every further key of the block, with its line */
+    const struct yaml_node *fallback_nodes;
+    struct agent_provider *fallbacks; /* tried in this order; they have none of their own */
+    size_t fallback_count;
+    const struct yaml_node *block; /* in the file; NULL: it has none */
 };
 
 struct agent_vad {
@@ -102,6 +108,17 @@ void agent_put(struct agent **agent);
 MUST_USE int agent_tools_read(struct agent *agent, char *why, size_t why_bytes);
 /* NULL if the agent declares no tool of this name. */
 const struct agent_tool *agent_tool_find(const struct agent *agent, struct slice name);
+
+/* For agent_load(): makes `fallbacks` of `fallback_nodes` for the three roles. 0, or -errno with
+ * `why`. */
+MUST_USE int agent_fallbacks_read(struct agent *agent, char *why, size_t why_bytes);
+/* The provider of a role ("stt", "llm", "tts"): 0 the first, then its fallbacks; NULL beyond. */
+const struct agent_provider *agent_provider_at(const struct agent *agent, const char *role,
+                                               size_t i);
+/* As agent_complain(), of a key of this very provider: "FILE:LINE: stt.fallbacks[0].model: ..". */
+void agent_complain_of(const struct agent *agent, const char *role,
+                       const struct agent_provider *provider, const char *key, char *why,
+                       size_t why_bytes, const char *what);
 
 /* A complaint about one key of a loaded agent, for checks made outside (unknown provider, a
  * setting the provider does not know): "FILE:LINE: KEY: what". */

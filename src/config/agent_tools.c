@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/json_schema.h"
 #include "config/agent.h"
 
 #define TOOLS_MAX        32
@@ -130,6 +131,18 @@ static int take_headers(struct reading *r, const struct yaml_node *block, const 
     return *out ? 0 : -ENOMEM;
 }
 
+static int check_parameters(struct reading *r, const struct yaml_node *n, const char *text)
+{
+    struct json_doc doc = {0};
+    char why[JSON_SCHEMA_WHY_BYTES];
+    int rc = json_read(&doc, slice_str(text), PARAMETERS_BYTES, why);
+
+    if (!rc)
+        rc = json_schema_read(&doc, why, sizeof(why));
+    json_free(&doc);
+    return rc == -ENOMEM ? rc : rc ? wrong(r, n, why) : 0;
+}
+
 static int take_parameters(struct reading *r, const struct yaml_node *n, const char **out)
 {
     char *text = malloc(PARAMETERS_BYTES); /* tidy: allow alloc: given back below */
@@ -141,7 +154,7 @@ static int take_parameters(struct reading *r, const struct yaml_node *n, const c
     if (text && n->kind == YAML_BLOCK) {
         put_tree(&w, n);
         *out = jsonw_finish(&w) ? NULL : yaml_doc_text(r->agent->doc, builder_slice(&b));
-        rc = *out ? 0 : wrong(r, n, "is longer than 16384 bytes");
+        rc = *out ? check_parameters(r, n, *out) : wrong(r, n, "is longer than 16384 bytes");
     } else if (text) {
         rc = wrong(r, n, "must be a JSON Schema of an object, written as YAML");
     }

@@ -15,6 +15,8 @@
 struct reading {
     const struct schema *schema;
     struct yaml_doc *doc;
+    const struct yaml_node *root; /* of what is read: paths begin behind it */
+    size_t root_len;              /* characters of its own path */
     char *target;
     char *why;
     size_t why_bytes;
@@ -26,6 +28,30 @@ struct given {
     const struct yaml_node *node;
     const char *text;
 };
+
+/* The path of a node from the root of what is read; "" is the root. */
+static void path_in(const struct reading *r, const struct yaml_node *n, char *out, size_t out_bytes)
+{
+    yaml_path(n, out, out_bytes);
+    size_t len = strlen(out), skip = r->root_len + (r->root_len && len > r->root_len);
+
+    memmove(out, out + skip, len - skip + 1);
+}
+
+static struct yaml_node *node_in(const struct yaml_node *root, const char *path)
+{
+    struct yaml_node *n = (struct yaml_node *)(uintptr_t)root;
+    struct slice rest = slice_str(path);
+
+    while (n && rest.len) {
+        struct slice key = slice_cut(rest, '.', &rest);
+
+        if (slice_equal(key, SLICE("*")))
+            return n;
+        n = yaml_child(n, key);
+    }
+    return n;
+}
 
 /* ---- complaints about a value ---- */
 
@@ -335,7 +361,7 @@ static int settings_take(struct reading *r, const struct schema_field *f,
     if (!list->at)
         return -ENOMEM;
     for (const struct yaml_node *n = block->child; n; n = n->next) {
-        yaml_path(n, path, sizeof(path));
+        path_in(r, n, path, sizeof(path));
         if (field_find(r->schema, path))
             continue;
         if (n->kind != YAML_VALUE)
@@ -350,17 +376,7 @@ static int settings_take(struct reading *r, const struct schema_field *f,
 
 struct yaml_node *schema_node(const struct yaml_doc *doc, const char *path)
 {
-    struct yaml_node *n = yaml_doc_root(doc);
-    struct slice rest = slice_str(path);
-
-    while (n && rest.len) {
-        struct slice key = slice_cut(rest, '.', &rest);
-
-        if (slice_equal(key, SLICE("*")))
-            return n;
-        n = yaml_child(n, key);
-    }
-    return n;
+    return node_in(yaml_doc_root(doc), path);
 }
 
 static int field_default(struct reading *r, const struct schema_field *f)
@@ -370,10 +386,11 @@ static int field_default(struct reading *r, const struct schema_field *f)
     if (field_is_list(f) || f->type == FIELD_SETTINGS || f->type == FIELD_TREE)
         return 0; /* zeroed: an empty list */
     if (!f->fallback) {
-        char what[YAML_PATH_BYTES + 32];
+        char block[YAML_PATH_BYTES];
 
-        snprintf(what, sizeof(what), "%s:1: %s: must be given", yaml_doc_file(r->doc), f->path);
-        snprintf(r->why, r->why_bytes, "%s", what);
+        yaml_path(r->root, block, sizeof(block));
+        snprintf(r->why, r->why_bytes, "%s:%u: %s%s%s: must be given", yaml_doc_file(r->doc),
+                 r->root->line ? r->root->line : 1, block, block[0] ? "." : "", f->path);
         return -EINVAL;
     }
     return value_take(r, &g);
@@ -389,7 +406,7 @@ static int tree_take(struct reading *r, const struct schema_field *f, const stru
 
 static int field_read(struct reading *r, const struct schema_field *f)
 {
-    struct yaml_node *n = schema_node(r->doc, f->path);
+    struct yaml_node *n = node_in(r->root, f->path);
     struct given g = {.field = f, .node = n, .text = n ? n->text : NULL};
 
     if (!n || yaml_is_null(n))
@@ -483,7 +500,7 @@ static int key_check(struct reading *r, const struct yaml_node *n, bool *descend
     char block[YAML_PATH_BYTES + 4];
     bool is_block;
 
-    yaml_path(n, path, sizeof(path));
+    path_in(r, n, path, sizeof(path));
     *descend = false;
     if (path_leads(r->schema, path, &is_block)) {
         if (!is_block || yaml_is_null(n))
@@ -493,8 +510,8 @@ static int key_check(struct reading *r, const struct yaml_node *n, bool *descend
                    ? 0
                    : config_complain(r->doc, n, r->why, r->why_bytes, "must be a block of keys");
     }
-    yaml_path(n->parent, near, sizeof(near));
-    snprintf(block, sizeof(block), "%s.*", near);
+    path_in(r, n->parent, near, sizeof(near));
+    snprintf(block, sizeof(block), "%s%s*", near, near[0] ? "." : "");
     if (field_find(r->schema, block))
         return 0;
     path_suggest(r->schema, path, near, sizeof(near));
@@ -507,7 +524,7 @@ static int key_check(struct reading *r, const struct yaml_node *n, bool *descend
 /* Every key of the document, depth first without recursion. */
 static int keys_check(struct reading *r)
 {
-    const struct yaml_node *n = yaml_doc_root(r->doc)->child;
+    const struct yaml_node *n = r->root->child;
     bool descend;
 
     while (n) {
@@ -519,18 +536,26 @@ static int keys_check(struct reading *r)
             n = n->child;
             continue;
         }
-        while (n && !n->next)
+        while (n != r->root && !n->next)
             n = n->parent;
-        n = n ? n->next : NULL;
+        n = n == r->root ? NULL : n->next;
     }
     return 0;
 }
 
-int schema_read(const struct schema *schema, struct yaml_doc *doc, void *target, char *why,
-                size_t why_bytes)
+int schema_read_block(const struct schema *schema, struct yaml_doc *doc,
+                      const struct yaml_node *block, void *target, char *why, size_t why_bytes)
 {
-    struct reading r = {
-        .schema = schema, .doc = doc, .target = target, .why = why, .why_bytes = why_bytes};
+    char path[YAML_PATH_BYTES];
+    struct reading r = {.schema = schema,
+                        .doc = doc,
+                        .root = block,
+                        .target = target,
+                        .why = why,
+                        .why_bytes = why_bytes};
+
+    yaml_path(block, path, sizeof(path));
+    r.root_len = strlen(path);
     int rc = keys_check(&r);
 
     for (size_t i = 0; i < schema->count && !rc; i++)
@@ -538,4 +563,10 @@ int schema_read(const struct schema *schema, struct yaml_doc *doc, void *target,
     if (rc == -ENOMEM)
         snprintf(why, why_bytes, "%s: out of memory", yaml_doc_file(doc));
     return rc;
+}
+
+int schema_read(const struct schema *schema, struct yaml_doc *doc, void *target, char *why,
+                size_t why_bytes)
+{
+    return schema_read_block(schema, doc, yaml_doc_root(doc), target, why, why_bytes);
 }

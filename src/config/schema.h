@@ -79,6 +79,10 @@ struct schema {
  * from the document, which must outlive it. 0 or -EINVAL/-ENOMEM with `why`. */
 MUST_USE int schema_read(const struct schema *schema, struct yaml_doc *doc, void *target, char *why,
                          size_t why_bytes);
+/* The same of one block of it, to which the paths are relative: "provider", "*". */
+MUST_USE int schema_read_block(const struct schema *schema, struct yaml_doc *doc,
+                               const struct yaml_node *block, void *target, char *why,
+                               size_t why_bytes);
 /* A commented file with every key, which itself loads; malloc'd, NULL without memory. */
 char *schema_example(const struct schema *schema);
 /* The rows of a Markdown table "key | type | default | what it does"; malloc'd. */

@@ -16,6 +16,14 @@ const struct provider_ops *provider_at(size_t i)
     return i < ARRAY_LEN(providers) ? providers[i] : NULL;
 }
 
+uint16_t provider_number(const struct provider_ops *ops)
+{
+    for (uint16_t i = 0; provider_at(i); i++)
+        if (provider_at(i) == ops)
+            return i;
+    return PROVIDER_NUMBER_NONE;
+}
+
 const struct provider_ops *provider_find(enum provider_kind kind, const char *name)
 {
     for (size_t i = 0; providers[i]; i++)

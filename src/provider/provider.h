@@ -284,5 +284,8 @@ uint32_t provider_rate_hz(const struct provider_ops *ops, const struct provider_
 const struct provider_ops *provider_find(enum provider_kind kind, const char *name);
 /* The i-th of all, NULL beyond the last: for --list-providers. */
 const struct provider_ops *provider_at(size_t i);
+/* Its place there, for labels; PROVIDER_NUMBER_NONE: it does not stand in providers.def. */
+#define PROVIDER_NUMBER_NONE 0xFFFFu
+uint16_t provider_number(const struct provider_ops *ops);
 
 #endif

@@ -36,6 +36,8 @@ struct actor_type {
     void (*handle)(struct actor *a, const struct msg *m);
     /* Name of its present state, for GET /actors and logs; NULL: "running". */
     const char *(*state)(const struct actor *a);
+    /* Name of what it works with (a provider), for GET /actors; NULL: nothing to tell. */
+    const char *(*detail)(const struct actor *a);
     /* Its call's id and agent for log lines, NULL if it has none. */
     const struct log_about *(*about)(const struct actor *a);
 };

@@ -22,6 +22,7 @@ struct build {
     json_t *transcript;
     json_t *turns;
     json_t *effects;
+    json_t *failovers;
     struct builder text; /* transcript_text */
     bool begun;
     bool ended;
@@ -208,6 +209,8 @@ static void said_take(struct build *b, const struct journal_record *in)
 
     set(b, turn, "said", text_json(r.text));
     set(b, turn, "interrupted", json_boolean(r.cut));
+    if (r.incomplete)
+        set(b, turn, "incomplete", json_true());
     line_add(b, "assistant", r.text, r.wall_ms, r.cut);
 }
 
@@ -278,6 +281,25 @@ static void effect_take(struct build *b, const struct journal_record *in)
     set(b, effect, "timestamp", wall_json(r.wall_ms));
 }
 
+static void failover_take(struct build *b, const struct journal_record *in)
+{
+    struct record_failover r;
+
+    if (record_failover_get(in->payload, &r))
+        return;
+    seen_at(b, r.wall_ms);
+    json_t *failover = json_object();
+
+    set(b, failover, "turn", json_integer(r.turn));
+    set(b, failover, "role", text_json(r.role));
+    set(b, failover, "from", text_json(r.from));
+    set(b, failover, "to", text_or_null(r.to));
+    set(b, failover, "status", json_integer(r.status));
+    set(b, failover, "reason", text_json(r.what));
+    set(b, failover, "timestamp", wall_json(r.wall_ms));
+    append(b, b->failovers, failover);
+}
+
 static void end_set(struct build *b, struct slice status, struct slice reason, int64_t duration_ms,
                     bool recording_bad)
 {
@@ -307,9 +329,10 @@ static void end_take(struct build *b, const struct journal_record *in)
 static void record_take(struct build *b, const struct journal_record *in)
 {
     static void (*const take[])(struct build *, const struct journal_record *) = {
-        [JOURNAL_CALL_BEGIN] = begin_take, [JOURNAL_HEARD] = heard_take,
-        [JOURNAL_SAID] = said_take,        [JOURNAL_TURN] = turn_take,
-        [JOURNAL_EFFECT] = effect_take,    [JOURNAL_CALL_END] = end_take,
+        [JOURNAL_CALL_BEGIN] = begin_take,  [JOURNAL_HEARD] = heard_take,
+        [JOURNAL_SAID] = said_take,         [JOURNAL_TURN] = turn_take,
+        [JOURNAL_EFFECT] = effect_take,     [JOURNAL_CALL_END] = end_take,
+        [JOURNAL_FAILOVER] = failover_take,
     };
 
     b->missing = b->missing || in->seq > b->seq + 1;
@@ -374,6 +397,7 @@ static int log_finish(struct build *b, const struct call_log_extra *extra)
     set(b, b->doc, "transcript_text", text_json(builder_slice(&b->text)));
     json_object_set(b->doc, "turns", b->turns);
     json_object_set(b->doc, "effects", b->effects);
+    json_object_set(b->doc, "failovers", b->failovers);
     set(b, b->doc, "sentiment", json_null());
     set(b, b->doc, "emotions", json_array());
     if (b->failed)
@@ -395,16 +419,18 @@ int call_log_build(struct slice stream, const struct call_log_extra *extra, stru
     b.transcript = json_array();
     b.turns = json_array();
     b.effects = json_array();
+    b.failovers = json_array();
     b.text = builder_of(text, text ? text_bytes : 0);
     while (text && journal_stream_next(&stream, &record))
         record_take(&b, &record);
-    int rc =
-        text && b.doc && b.transcript && b.turns && b.effects ? log_finish(&b, extra) : -ENOMEM;
+    bool made = text && b.doc && b.transcript && b.turns && b.effects && b.failovers;
+    int rc = made ? log_finish(&b, extra) : -ENOMEM;
 
     json_decref(b.doc);
     json_decref(b.transcript);
     json_decref(b.turns);
     json_decref(b.effects);
+    json_decref(b.failovers);
     free(text);
     if (rc)
         call_log_fini(out);

@@ -29,6 +29,7 @@ static const struct entity_field call_log_fields[] = {
     {"transcript_text", ENTITY_TEXT, ENTITY_PRIVATE},
     {"turns", ENTITY_LIST, ENTITY_PRIVATE},
     {"effects", ENTITY_LIST, ENTITY_PRIVATE},
+    {"failovers", ENTITY_LIST, 0},
     {"recording", ENTITY_TEXT, 0},
     {"recording_incomplete", ENTITY_BOOL, 0},
     {"log_incomplete", ENTITY_BOOL, 0},

@@ -33,6 +33,7 @@ enum journal_type {
     JOURNAL_EFFECT = 5,
     JOURNAL_CALL_END = 6,
     JOURNAL_STORED = 7,
+    JOURNAL_FAILOVER = 8,
 };
 
 /* One record as readers see it; unknown types are for them to skip. */

@@ -90,6 +90,7 @@ void record_said_put(struct builder *b, const struct record_said *r)
     builder_u32(b, r->turn);
     builder_u8(b, r->cut);
     text_put(b, r->text);
+    builder_u8(b, r->incomplete);
 }
 
 int record_said_get(struct slice payload, struct record_said *r)
@@ -100,6 +101,7 @@ int record_said_get(struct slice payload, struct record_said *r)
     r->turn = reader_u32(&in);
     r->cut = reader_u8(&in);
     r->text = text_get(&in);
+    r->incomplete = reader_left(&in) ? reader_u8(&in) : 0;
     return reader_end(&in);
 }
 
@@ -156,6 +158,31 @@ int record_effect_get(struct slice payload, struct record_effect *r)
     r->key = text_get(&in);
     r->name = text_get(&in);
     r->body = text_get(&in);
+    return reader_end(&in);
+}
+
+void record_failover_put(struct builder *b, const struct record_failover *r)
+{
+    builder_u64(b, (uint64_t)r->wall_ms);
+    builder_u32(b, r->turn);
+    builder_u32(b, (uint32_t)r->status);
+    text_put(b, r->role);
+    text_put(b, r->from);
+    text_put(b, r->to);
+    text_put(b, r->what);
+}
+
+int record_failover_get(struct slice payload, struct record_failover *r)
+{
+    struct reader in = reader_of(payload);
+
+    r->wall_ms = (int64_t)reader_u64(&in);
+    r->turn = reader_u32(&in);
+    r->status = (int32_t)reader_u32(&in);
+    r->role = text_get(&in);
+    r->from = text_get(&in);
+    r->to = text_get(&in);
+    r->what = text_get(&in);
     return reader_end(&in);
 }
 

@@ -43,6 +43,7 @@ struct record_said { /* SAID: as far as the caller heard it */
     uint32_t turn;
     uint8_t cut; /* 1: the caller interrupted it */
     struct slice text;
+    uint8_t incomplete; /* 1: the language model broke off; older records do not say */
 };
 
 /* The turn ledger, true at the wire: nanoseconds since the call began, or RECORD_NEVER. */
@@ -69,6 +70,16 @@ struct record_effect { /* EFFECT */
     struct slice body; /* JSON arguments or result */
 };
 
+struct record_failover { /* FAILOVER: a provider failed for good */
+    int64_t wall_ms;
+    uint32_t turn;
+    int32_t status; /* HTTP status, close code or errno; 0: none */
+    struct slice role;
+    struct slice from;
+    struct slice to; /* "": none was left */
+    struct slice what;
+};
+
 struct record_end { /* CALL_END */
     int64_t wall_ms;
     int64_t duration_ms; /* monotonic */
@@ -84,6 +95,7 @@ void record_heard_put(struct builder *b, const struct record_heard *r);
 void record_said_put(struct builder *b, const struct record_said *r);
 void record_turn_put(struct builder *b, const struct record_turn *r);
 void record_effect_put(struct builder *b, const struct record_effect *r);
+void record_failover_put(struct builder *b, const struct record_failover *r);
 void record_end_put(struct builder *b, const struct record_end *r);
 
 /* Texts are borrowed from the payload. -EINVAL: cut short. */
@@ -92,6 +104,7 @@ MUST_USE int record_heard_get(struct slice payload, struct record_heard *r);
 MUST_USE int record_said_get(struct slice payload, struct record_said *r);
 MUST_USE int record_turn_get(struct slice payload, struct record_turn *r);
 MUST_USE int record_effect_get(struct slice payload, struct record_effect *r);
+MUST_USE int record_failover_get(struct slice payload, struct record_failover *r);
 MUST_USE int record_end_get(struct slice payload, struct record_end *r);
 
 #endif

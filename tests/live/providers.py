@@ -1,6 +1,7 @@
 """Calls through every provider behind a network, against sidetone-providers: plain ones, and one
 for each fault that can befall the provider. A fault may cost its turn; the call goes on, and what
-comes after it is heard and answered. A key that is refused is said so."""
+comes after it is heard and answered. One whose key is refused, that dies in the middle, or that
+answers nothing but errors, loses the call, which says why; with a fallback it loses nothing."""
 
 import argparse
 import concurrent.futures
@@ -65,19 +66,34 @@ PROVIDERS = {
                     "request 1: late 300", "request 1: close after 2", "request 1: vanish after 2",
                     "request 2: silence", "request 2: silence after 3"]),
 }
-FAILED = {"stt": "speech recognition failed", "llm": "the language model failed",
-          "tts": "speech synthesis failed"}
 KEYLESS = {"vosk"}
+
+# Who goes on, and a death in the middle that no connecting anew can help: once it has begun to
+# listen, to answer or to speak, the connection goes, and further ones are refused.
+FALLBACKS = {"deepgram": "vosk", "vosk": "deepgram", "openai-stt": "deepgram",
+             "openai-llm": "anthropic", "anthropic": "openai-llm", "cartesia": "deepgram-tts",
+             "deepgram-tts": "elevenlabs", "elevenlabs": "cartesia", "openai-tts": "cartesia"}
+REFUSED = ["request 1-99: status 401"]
+STORM = ["request 1-99: status 500"]
+DEATHS = {"deepgram": ["request 1: vanish after 1", "request 2-99: status 503"],
+          "vosk": ["request 1: vanish after 1", "request 2-99: status 503"],
+          "openai-stt": STORM, "openai-llm": STORM, "anthropic": STORM,
+          "cartesia": ["request 1: vanish after 3", "request 2-99: status 503"],
+          "deepgram-tts": ["request 1: vanish after 3", "request 2-99: status 503"],
+          "elevenlabs": ["request 1: vanish after 3", "request 2-99: status 503"],
+          "openai-tts": ["request 1-99: vanish after 2"]}
 
 
 class Case:
-    def __init__(self, number, name, fault):
+    def __init__(self, number, name, faults=(), fallback=None):
         self.id = f"case-{number}"
-        self.name, self.fault = name, fault
-        self.refused = bool(fault) and fault.endswith("status 401")
+        self.name, self.faults, self.fallback = name, list(faults), fallback
+        self.refused = self.faults == REFUSED
+        self.lost = not fallback and self.faults in (REFUSED, STORM)
 
     def __str__(self):
-        return f"{self.name}, {self.fault or 'no fault'}"
+        saved = f", then {self.fallback}" if self.fallback else ""
+        return f"{self.name}, {'; '.join(self.faults) or 'no fault'}{saved}"
 
 
 class Service:
@@ -90,7 +106,7 @@ class Service:
         config = {"bind": "127.0.0.1:0", "log": os.path.join(folder, f"{case.id}.providers.log"),
                   "hear": {"texts": HEARD, "count": "server", "transcription": "constant 200"},
                   "answer": {"rules": ["* => You said: {last}."]},
-                  "faults": [f"{service} {case.fault}"] if case.fault else []}
+                  "faults": [f"{service} {fault}" for fault in case.faults]}
         with open(path, "w", encoding="utf-8") as file:
             json.dump(config, file)
         self.process = subprocess.Popen([program("sidetone-providers"), "--config", path],
@@ -102,13 +118,17 @@ class Service:
         self.process.wait(10)
 
 
+def block_of(name, at):
+    return {key: value.replace("{at}", at) for key, value in PROVIDERS[name][2].items()}
+
+
 def write_agent(folder, case, at):
-    kind, block = PROVIDERS[case.name][1:3]
-    mine = {key: value.replace("{at}", at) for key, value in block.items()}
-    listener = {key: value.replace("{at}", at) for key, value in PROVIDERS["deepgram"][2].items()}
+    kind, mine = PROVIDERS[case.name][1], block_of(case.name, at)
+    if case.fallback:
+        mine["fallbacks"] = [block_of(case.fallback, at)]
     agent = {"name": case.id, "id": case.id, "greeting": "Hello.",
              "vad": {"provider": "silero", "stop_ms": 120},
-             "stt": mine if kind == "stt" else listener,
+             "stt": mine if kind == "stt" else block_of("deepgram", at),
              "llm": mine if kind == "llm" else {"provider": "scripted"},
              "tts": mine if kind == "tts" else {"provider": "scripted"}}
     path = os.path.join(folder, f"{case.id}.yaml")
@@ -123,20 +143,44 @@ def place(server, case):
     return Call(where, steps, options=["--timeout", "90"]).finish()
 
 
+def judge_lost(r, case, log, told):
+    """No other provider: the call says why it ends, and ends."""
+    kind, block = PROVIDERS[case.name][1:3]
+    word = "provider_refused" if case.refused else "provider_failed"
+    r.check(log["status"] == "failed", f"its status is {log['status']}: {told}")
+    r.check(log["reason"].startswith(f"{word}: {kind} ({block['provider']}): "),
+            f"its reason is {log['reason']}: {told}")
+    said = " ".join(turn.get("said") or "" for turn in log["turns"])
+    r.check(kind == "tts" or said.count("Please call again later.") == 1,
+            f"its last words are not in {said}: {told}")
+
+
+def judge_saved(r, case, log, told):
+    kind = PROVIDERS[case.name][1]
+    names = [PROVIDERS[name][2]["provider"] for name in (case.name, case.fallback)]
+    r.check([(f["role"], f["from"], f["to"]) for f in log["failovers"]] == [(kind, *names)],
+            f"its log says {log['failovers']}: {told}")
+
+
 def judge(r, server, case, report):
     lines = [line["message"] for line in server.log() if line.get("agent_id") == case.id]
     heard = [m for m in lines if m.startswith("heard ")]
     says = [m for m in lines if m.startswith("says ")]
     why = report.get("error") or report.get("ended")
     told = f"{case}: {report['status']} ({why}), {lines[-4:]}"
-    if case.refused:
-        r.check(any("the key was refused" in m for m in lines), f"not said why: {told}")
+    log = server.log_of_carrier_call(report["call_id"], 10)
+    if case.lost:
+        judge_lost(r, case, log, told)
         return
+    r.check(log["status"] == "completed", f"its status is {log['status']}: {told}")
     r.check(report["status"] == "completed", f"did not go on: {told}")
-    r.check(len(heard) >= (2 if case.fault else 3), f"{len(heard)} heard: {told}")
+    whole = not case.faults or (case.fallback and PROVIDERS[case.name][1] != "stt")
+    r.check(len(heard) >= (3 if whole else 2), f"{len(heard)} heard: {told}")
     r.check(heard and says and heard[-1].split('"')[1].rstrip(".") in says[-1],
             f"the last words were not answered: {told}")
-    if not case.fault:
+    if case.fallback:
+        judge_saved(r, case, log, told)
+    if not case.faults:
         r.check([m.split('"')[1] for m in heard] == HEARD, f"heard otherwise: {heard}")
 
 
@@ -157,6 +201,19 @@ def run(r, folder, cases, at_once):
             service.stop()
 
 
+def cases_of(name, o):
+    """Faults and fallback of each call through this provider."""
+    faults, fallback = PROVIDERS[name][3], FALLBACKS[name]
+    if o.plain:
+        return [()]
+    refused = [] if name in KEYLESS else [(REFUSED,), (REFUSED, fallback)]
+    storm = [(STORM,)] if PROVIDERS[name][1] == "llm" else []
+    dies = [(DEATHS[name], fallback)]
+    if o.sample:
+        return [(), ([faults[0]],), refused[0] if refused else dies[0], dies[0]]
+    return [()] + [([fault],) for fault in faults] + refused + storm + dies
+
+
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--plain", action="store_true", help="without the faults")
@@ -166,12 +223,11 @@ def main():
     o = options.parse_args()
     r = Result("providers")
     cases = []
-    for name, (_, _, _, faults) in PROVIDERS.items():
-        refused = ["request 1-9: status 401"] if name not in KEYLESS else []
-        chosen = [] if o.plain else faults[:2] if o.sample else faults + refused
-        for fault in [None] + chosen:
-            if not o.only or o.only == name:
-                cases.append(Case(len(cases), name, fault))
+    for name in PROVIDERS:
+        if not o.only or o.only == name:
+            cases += [Case(0, name, *what) for what in cases_of(name, o)]
+    for number, case in enumerate(cases):
+        case.id = f"case-{number}"
     for text in SPOKEN:
         sentence(text)
     with tempfile.TemporaryDirectory(prefix="sidetone-") as folder:

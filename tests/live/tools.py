@@ -54,13 +54,14 @@ class ShopHandler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def start_model(folder):
+def start_model(folder, heard):
     """The simulated model calls the tool at every question and repeats what it is told."""
     path = os.path.join(folder, "providers.yaml")
     config = {"bind": "127.0.0.1:0", "log": os.path.join(folder, "providers.log"),
-              "hear": {"texts": HEARD, "count": "server"},
+              "hear": {"texts": list(heard), "count": "server"},
               "answer": {"rules": ['order => call order_status {"number":"17"}',
                                    'once more => call order_status {"number":"18"}',
+                                   'wrong => call order_status {"number":17}',
                                    "goodbye => Goodbye. | call end_call {}",
                                    "* => It says {last}."]}}
     with open(path, "w", encoding="utf-8") as file:
@@ -87,9 +88,9 @@ def write_agent(folder, at, url, model, timeout_ms):
     return path
 
 
-def one_call(folder, url, private=True, llm=None, timeout_ms=5000):
+def one_call(folder, url, private=True, llm=None, timeout_ms=5000, heard=tuple(HEARD)):
     """What was said in a call whose tool is at this URL, and its log."""
-    model, at = start_model(folder)
+    model, at = start_model(folder, heard)
     try:
         agent = write_agent(folder, at, url, llm, timeout_ms)
         config = {"agents": [agent], "network": {"allow_private": private}}
@@ -144,6 +145,16 @@ def asked_once(r, folder):
     r.check(len(log["effects"]) == 2, f"the log has {log['effects']}")
 
 
+def checked(r, folder):
+    """Arguments that break the schema reach the model's ear and not the tool's."""
+    shop = Shop()
+    said, log = one_call(folder, shop.url + "/order", heard=["a wrong one", *HEARD[1:]])
+    r.check([a[2]["arguments"] for a in shop.asked] == [{"number": "18"}],
+            f"the tool was asked {[a[2] for a in shop.asked]}")
+    r.check(any("must be of type string" in s for s in said), f"wrong arguments: said {said}")
+    r.check(len(log["effects"]) == 2, f"the log has {log['effects']}")
+
+
 def told(path, want, timeout_ms=5000):
     """What a tool at this path does is told to the model in these words."""
     def case(r, folder):
@@ -176,7 +187,7 @@ def example_model(name):
     return case
 
 
-CASES = [asked_once, told("/text", "on its way"), told("/broken", "500"),
+CASES = [asked_once, checked, told("/text", "on its way"), told("/broken", "500"),
          told("/slow", "failed", timeout_ms=1000),
          told("/long", "failed"), guarded, example_tool("tool.py"), example_tool("tool.cjs"),
          example_model("model.py"), example_model("model.cjs")]

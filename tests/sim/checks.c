@@ -52,6 +52,9 @@ static void check_caller(struct sim *sim, const struct sim_caller *c)
         (call->starts && actor_find(sim->shards[call->id.shard], call->id)))
         sim_wrong(sim, "%s: its call was stopped %u times and ended %u times", c->scene->name,
                   call->stops, call->ends);
+    if (c->saved && !sim->disturbed && strncmp(call->what, "provider_", 9) == 0)
+        sim_wrong(sim, "%s: caller %u lost a provider and had another: %s", c->scene->name,
+                  c->index, call->what);
     if (c->faulty || sim->disturbed)
         return;
     sim->coverage->clean++;

@@ -31,6 +31,41 @@ void coverage_phase(struct sim *sim, enum call_phase from, enum call_phase to)
     sim->coverage->phases[from][to] = 1;
 }
 
+static const char *const role_names[] = {
+    [ROLE_STT] = "stt", [ROLE_LLM] = "llm", [ROLE_TTS] = "tts"};
+static const char *const followed_names[FOLLOWED_COUNT] = {"next", "next, answer over", "excuse",
+                                                           "end"};
+
+/* Only an answer can be over, and without a voice there is no excuse. */
+static bool followed_may(uint32_t role, uint32_t what)
+{
+    return (what != FOLLOWED_OVER || role == ROLE_LLM) &&
+           (what != FOLLOWED_EXCUSE || role != ROLE_TTS);
+}
+
+void coverage_failover(struct coverage *coverage, uint32_t role, enum followed what)
+{
+    coverage->failovers[role][what]++;
+}
+
+static uint32_t print_failovers(const struct coverage *coverage, uint32_t *all)
+{
+    uint32_t reached = 0;
+
+    printf("providers' failures were followed by:\n");
+    for (uint32_t role = ROLE_STT; role <= ROLE_TTS; role++) {
+        for (uint32_t what = 0; what < FOLLOWED_COUNT; what++) {
+            if (!followed_may(role, what))
+                continue;
+            (*all)++;
+            printf("  %s: %-18s %llu\n", role_names[role], followed_names[what],
+                   (unsigned long long)coverage->failovers[role][what]);
+            reached += coverage->failovers[role][what] > 0;
+        }
+    }
+    return reached;
+}
+
 static uint32_t print_turns(const struct coverage *coverage, uint32_t *all)
 {
     uint32_t reached = 0;
@@ -82,14 +117,18 @@ static uint32_t print_faults(const struct coverage *coverage)
 
 bool coverage_print(const struct coverage *coverage, bool must)
 {
-    uint32_t turns = 0, phases = 0;
+    uint32_t turns = 0, phases = 0, failovers = 0;
     uint32_t faults = print_faults(coverage);
+    uint32_t failovers_reached = print_failovers(coverage, &failovers);
     uint32_t turns_reached = print_turns(coverage, &turns);
     uint32_t phases_reached = print_phases(coverage, &phases);
-    bool whole = faults == FAULT_KINDS && turns_reached == turns && phases_reached == phases;
+    bool whole = faults == FAULT_KINDS && turns_reached == turns && phases_reached == phases &&
+                 failovers_reached == failovers;
 
-    printf("faults: %u of %u kinds; turn: %u of %u transitions; call: %u of %u transitions\n",
-           faults, FAULT_KINDS, turns_reached, turns, phases_reached, phases);
+    printf("faults: %u of %u kinds; turn: %u of %u transitions; call: %u of %u transitions; "
+           "failovers: %u of %u\n",
+           faults, FAULT_KINDS, turns_reached, turns, phases_reached, phases, failovers_reached,
+           failovers);
     printf("calls: %llu begun, %llu completed, %llu failed, %llu undisturbed; %llu messages in "
            "%llu virtual seconds\n",
            (unsigned long long)coverage->calls, (unsigned long long)coverage->completed,

@@ -62,16 +62,28 @@ static void pick_some(struct sim *sim, struct sim_rates *rates, const struct ran
 
 static void plan_provider(struct sim *sim, struct sim_caller *c)
 {
-    uint32_t kinds = FAULT_TTS_SILENT - FAULT_STT_NO_FINAL + 1;
+    static const enum inner_fault kinds[3][3] = {
+        {FAULT_STT_NO_FINAL, FAULT_STT_LATE, FAULT_STT_FAILS},
+        {FAULT_LLM_FAILS, FAULT_LLM_BREAKS, FAULT_LLM_SILENT},
+        {FAULT_TTS_FAILS, FAULT_TTS_BREAKS, FAULT_TTS_SILENT}};
 
     c->faulty = true;
-    c->provider_fault = (enum inner_fault)(FAULT_STT_NO_FINAL + rand_below(&sim->rand, kinds));
-    c->fault_after = rand_below(&sim->rand, 3);
+    c->provider_fault = kinds[rand_below(&sim->rand, 3)][rand_below(&sim->rand, 3)];
+    c->fault_after = rand_chance(&sim->rand, 500) ? 0 : 1 + rand_below(&sim->rand, 2);
     c->fault_once = rand_chance(&sim->rand, 600);
+    c->fault_fatal = rand_chance(&sim->rand, 300);
+    c->fault_places = 1 + rand_chance(&sim->rand, 300);
+}
+
+static bool is_failure(enum inner_fault fault)
+{
+    return fault == FAULT_STT_FAILS || fault == FAULT_LLM_FAILS || fault == FAULT_TTS_FAILS ||
+           fault == FAULT_TTS_BREAKS;
 }
 
 static void plan_caller(struct sim *sim, struct sim_caller *c, enum weather weather)
 {
+    c->fallbacks = rand_chance(&sim->rand, 500);
     if (weather == CLEAR || weather == SICK) {
         if (rand_chance(&sim->rand, 300)) /* pieces of any size are no fault for anybody */
             c->rates.per_mille[SIM_SHORT_READ] = between(sim, 50, 900);
@@ -84,10 +96,14 @@ static void plan_caller(struct sim *sim, struct sim_caller *c, enum weather weat
         else
             pick_some(sim, &c->rates, stream_faults, ARRAY_LEN(stream_faults));
     }
-    if (rand_chance(&sim->rand, 350))
+    bool well = !c->faulty;
+    if (rand_chance(&sim->rand, 500)) {
         plan_provider(sim, c);
+        c->saved = well && c->fallbacks && c->fault_places == 1 && is_failure(c->provider_fault);
+    }
     if (c->token && rand_chance(&sim->rand, 200)) {
         c->faulty = true;
+        c->saved = false;
         c->token = TOKEN_BAD;
         count_fault(sim, FAULT_BAD_TOKEN);
     }

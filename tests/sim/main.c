@@ -252,6 +252,9 @@ static void run_jobs(void)
 
 static void add_coverage(struct coverage *sum, const struct coverage *c)
 {
+    for (uint32_t role = ROLE_STT; role <= ROLE_TTS; role++)
+        for (uint32_t i = 0; i < FOLLOWED_COUNT; i++)
+            sum->failovers[role][i] += c->failovers[role][i];
     for (uint32_t i = 0; i < FAULT_KINDS; i++)
         sum->faults[i] += c->faults[i];
     for (int from = 0; from < PHASES; from++)

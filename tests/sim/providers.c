@@ -43,13 +43,25 @@ struct shim {
     uint8_t inner[] __attribute__((aligned(16)));
 };
 
+/* Whether this is one of the first `places` of its role. */
+static bool is_among(const struct provider_config *config, uint32_t places)
+{
+    for (uint32_t i = 0; i < AGENTS_SIM; i++)
+        for (int kind = PROVIDER_STT; present->bundles[i] && kind <= PROVIDER_TTS; kind++)
+            for (uint32_t at = 0; at < places; at++)
+                if (config == &present->bundles[i]->roles[kind].at[at].config)
+                    return true;
+    return false;
+}
+
 static void shim_start(struct shim *s, const struct provider_input *input, enum inner_fault first,
                        enum inner_fault last)
 {
     struct sim_caller *c = caller_of(input->config);
 
     *s = (struct shim){.fault = FAULT_NONE, .caller = c, .late_ns = NEVER_NS};
-    if (c->provider_fault >= first && c->provider_fault <= last) {
+    if (c->provider_fault >= first && c->provider_fault <= last &&
+        is_among(input->config, c->fault_places)) {
         s->fault = c->provider_fault;
         s->after = c->fault_after;
         s->once = c->fault_once;
@@ -71,11 +83,33 @@ static bool strikes(struct shim *s, enum inner_fault fault)
     return true;
 }
 
-static void fail_epoch(struct intents *out, uint32_t epoch)
+static void be_failure(const struct shim *s, struct provider_intent *e)
 {
-    struct provider_intent *e = intents_event(out, EVENT_FAILED, epoch, SLICE("as planned"));
+    e->event = EVENT_FAILED;
+    e->text = SLICE("as planned");
+    e->status = s->caller->fault_fatal ? 401 : 503;
+    e->flag = s->caller->fault_fatal ? EVENT_FATAL : 0;
+}
 
-    e->status = 503;
+static void fail_epoch(const struct shim *s, struct intents *out, uint32_t epoch)
+{
+    be_failure(s, intents_event(out, EVENT_FAILED, epoch, SLICE_NONE));
+}
+
+/* Behind the first such event nothing more comes but the failure. */
+static void break_off(struct shim *s, enum inner_fault fault, enum provider_event_kind behind,
+                      struct intents *out)
+{
+    for (size_t i = 0; i < out->count; i++) {
+        const struct provider_intent *e = &out->list[i];
+        uint32_t epoch = e->epoch;
+
+        if (e->kind != INTENT_EVENT || e->event != behind || !strikes(s, fault))
+            continue;
+        out->count = i + 1;
+        fail_epoch(s, out, epoch);
+        return;
+    }
 }
 
 /* ---- stt ---- */
@@ -102,11 +136,8 @@ static void stt_faults(struct shim *s, struct intents *out, int64_t now_ns)
             hold_final(s, e, now_ns);
             continue;
         }
-        if (final && strikes(s, FAULT_STT_FAILS)) {
-            e->event = EVENT_FAILED;
-            e->status = 503;
-            e->text = SLICE("as planned");
-        }
+        if (final && strikes(s, FAULT_STT_FAILS))
+            be_failure(s, e);
         out->list[kept++] = *e;
     }
     out->count = kept;
@@ -158,7 +189,7 @@ static void llm_step(void *state, const struct provider_input *input, int64_t no
     if (input->kind == INPUT_START)
         shim_start(s, input, FAULT_LLM_FAILS, FAULT_LLM_SILENT);
     if (input->kind == INPUT_TURN && strikes(s, FAULT_LLM_FAILS)) {
-        fail_epoch(out, input->epoch);
+        fail_epoch(s, out, input->epoch);
         return;
     }
     if (input->kind == INPUT_TURN && strikes(s, FAULT_LLM_SILENT))
@@ -166,6 +197,7 @@ static void llm_step(void *state, const struct provider_input *input, int64_t no
     if (asks_tool(s, input, out))
         return;
     inner_of(PROVIDER_LLM)->step(s->inner, input, now_ns, out);
+    break_off(s, FAULT_LLM_BREAKS, EVENT_TEXT, out);
 }
 
 static int64_t llm_deadline(const void *state)
@@ -180,7 +212,7 @@ static bool tts_strikes(struct shim *s, const struct provider_input *input, stru
     if (input->kind != INPUT_TEXT)
         return false;
     if (strikes(s, FAULT_TTS_FAILS)) {
-        fail_epoch(out, input->epoch);
+        fail_epoch(s, out, input->epoch);
         return true;
     }
     return strikes(s, FAULT_TTS_SILENT);
@@ -195,6 +227,7 @@ static void tts_step(void *state, const struct provider_input *input, int64_t no
         shim_start(s, input, FAULT_TTS_FAILS, FAULT_TTS_SILENT);
     if (!tts_strikes(s, input, out))
         inner_of(PROVIDER_TTS)->step(s->inner, input, now_ns, out);
+    break_off(s, FAULT_TTS_BREAKS, EVENT_AUDIO, out);
 }
 
 static int64_t tts_deadline(const void *state)
@@ -225,6 +258,7 @@ static void lane_step(void *state, const struct provider_input *input, int64_t n
     } else if (input->kind == INPUT_JOB) {
         intents_event(out, EVENT_SPOKEN, input->epoch, SLICE_NONE);
     }
+    break_off(s, FAULT_TTS_BREAKS, EVENT_AUDIO, out);
 }
 
 static int job_open(void *session, const struct provider_config *config, struct job_port *port,
@@ -278,7 +312,8 @@ void providers_wrap(struct sim *sim, uint32_t agent, struct sim_caller *c)
 
     for (int kind = PROVIDER_STT; kind <= PROVIDER_TTS; kind++) {
         wrap(&ops[kind], (enum provider_kind)kind);
-        sim->bundles[agent]->ops[kind] = &ops[kind];
+        for (uint32_t at = 0; at < sim->bundles[agent]->roles[kind].count; at++)
+            sim->bundles[agent]->roles[kind].at[at].ops = &ops[kind];
     }
     ops[PROVIDER_STT].step = stt_step;
     ops[PROVIDER_STT].deadline = stt_deadline;

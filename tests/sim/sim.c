@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "actors/call/failover.h"
+
 #define CALLS_NS SECONDS(240) /* virtual; calls that go on longer are stuck */
 #define DRAIN_NS SECONDS(30)
 
@@ -132,6 +134,10 @@ static void on_call(struct sim *sim, const struct actor *a, const struct msg *m)
         coverage_phase(sim, call->phase, phase);
         call->phase = phase;
     }
+    if (m->type == PROVIDER_NEXT) {
+        const struct provider_failed_msg *body = msg_body(m, provider_failed_msg);
+        coverage_failover(sim->coverage, body->role, body->over ? FOLLOWED_OVER : FOLLOWED_NEXT);
+    }
     if (m->type == MSG_STOP) {
         const struct stop_msg *body = msg_body(m, stop_msg);
         call->stops++;
@@ -180,7 +186,7 @@ static void seen(void *context, const struct actor *a, const struct msg *m)
         on_child_ended(sim, m);
 }
 
-/* ---- coverage of the turn machine: linked in front of it ---- */
+/* ---- coverage of the turn machine, and of what follows failures: linked in front of them ---- */
 
 static struct coverage *turn_coverage;
 static const struct sim *present; /* for the log's clock */
@@ -199,6 +205,20 @@ uint32_t __wrap_turn_step(struct turn *t, const struct turn_event *e, int64_t no
 
     coverage_turns(turn_coverage, t->visited);
     return actions;
+}
+
+enum failover __real_failover_decide(const struct failover_facts *facts);
+enum failover __wrap_failover_decide(const struct failover_facts *facts);
+
+/* The call's own question: what NEXT does is seen by its message. */
+enum failover __wrap_failover_decide(const struct failover_facts *facts)
+{
+    enum failover decision = __real_failover_decide(facts);
+
+    if (decision != FAILOVER_NEXT)
+        coverage_failover(turn_coverage, facts->role,
+                          decision == FAILOVER_EXCUSE ? FOLLOWED_EXCUSE : FOLLOWED_END);
+    return decision;
 }
 
 /* ---- ticks ---- */

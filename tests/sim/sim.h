@@ -42,8 +42,10 @@
     FAULT(FAULT_STT_LATE, "stt: late final")                                                       \
     FAULT(FAULT_STT_FAILS, "stt: failure")                                                         \
     FAULT(FAULT_LLM_FAILS, "llm: failure")                                                         \
+    FAULT(FAULT_LLM_BREAKS, "llm: breaks off")                                                     \
     FAULT(FAULT_LLM_SILENT, "llm: silence")                                                        \
     FAULT(FAULT_TTS_FAILS, "tts: failure")                                                         \
+    FAULT(FAULT_TTS_BREAKS, "tts: breaks off")                                                     \
     FAULT(FAULT_TTS_SILENT, "tts: silence")
 
 enum inner_fault {
@@ -59,11 +61,21 @@ enum inner_fault {
 /* Phases of a call as the product names them, for coverage. */
 enum call_phase { CALL_NONE, CALL_CONNECTING, CALL_TALKING, CALL_ENDING, CALL_STORING };
 
+/* What followed a provider's failure, for coverage. */
+enum followed {
+    FOLLOWED_NEXT,   /* another took over, and did it all again */
+    FOLLOWED_OVER,   /* another took over, and the answer ended where it was */
+    FOLLOWED_EXCUSE, /* none was left: an excuse */
+    FOLLOWED_END,    /* none was left: the call ended */
+    FOLLOWED_COUNT
+};
+
 /* What all seeds together have reached; lies in memory that the processes share. */
 struct coverage {
     uint64_t faults[FAULT_KINDS];
     uint64_t turns; /* as struct turn's `visited` */
     uint8_t phases[PHASES][PHASES];
+    uint64_t failovers[ROLE_TTS + 1][FOLLOWED_COUNT];
     uint64_t calls, completed, failed, refused, clean, turns_heard, messages;
     uint64_t virtual_ms;
 };
@@ -119,7 +131,11 @@ struct sim_caller {
     enum inner_fault provider_fault;
     uint32_t fault_after; /* so many times it goes well first */
     bool fault_once;
-    bool hit; /* a fault did happen to it */
+    bool fault_fatal;      /* a failure is one that no retry can help */
+    uint32_t fault_places; /* providers of the role that it befalls, from the first */
+    bool fallbacks;        /* its agent has a second provider for each role */
+    bool saved;            /* its only fault is one that its fallback makes good */
+    bool hit;              /* a fault did happen to it */
     bool lane_tts;
     enum script_result result;
     char why[WHY_MAX];
@@ -292,6 +308,7 @@ void check_records(struct sim *sim);
 
 /* ---- coverage.c ---- */
 void coverage_turns(struct coverage *coverage, uint64_t visited);
+void coverage_failover(struct coverage *coverage, uint32_t role, enum followed what);
 void coverage_phase(struct sim *sim, enum call_phase from, enum call_phase to);
 /* Prints; false when something that must be reached was not. */
 bool coverage_print(const struct coverage *coverage, bool must);

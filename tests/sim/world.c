@@ -95,9 +95,14 @@ static void write_agent(struct sim *sim, const struct sim_caller *c, struct buil
     if (strncmp(c->scene->name, "silence", 7) == 0)
         builder_str(b, "user_online_detection: {enabled: true, seconds: 3}\n"
                        "user_silence_hangup_seconds: 8\n");
-    for (int i = 0; i < 3; i++)
-        builder_printf(b, "%s: {provider: scripted, script: %s/lines-%u}\n",
+    for (int i = 0; i < 3; i++) {
+        builder_printf(b, "%s: {provider: scripted, script: %s/lines-%u",
                        (const char *[]){"stt", "llm", "tts"}[i], sim->options->dir, c->index);
+        if (c->fallbacks)
+            builder_printf(b, ", fallbacks: [{provider: scripted, script: %s/lines-%u}]",
+                           sim->options->dir, c->index);
+        builder_str(b, "}\n");
+    }
 }
 
 static int build_agent(struct sim *sim, uint32_t index, struct sim_caller *c)
@@ -296,7 +301,8 @@ void world_free(struct sim *sim)
         if (!b)
             continue;
         for (int kind = PROVIDER_STT; kind <= PROVIDER_TTS; kind++)
-            b->ops[kind] = provider_find((enum provider_kind)kind, "scripted");
+            for (uint32_t at = 0; at < b->roles[kind].count; at++)
+                b->roles[kind].at[at].ops = provider_find((enum provider_kind)kind, "scripted");
         bundle_free(&b);
     }
     config_free(&sim->config);

@@ -1,9 +1,11 @@
-/* A call actor with its real stt, llm and tts actors around stub plug-ins that do what the test
- * says, a leg that the test plays itself, a real journal, and a store lane that builds the call's
- * log and keeps it. Under a clock of the test's own; one thread. Included by one test program. */
+/* A call actor with its real stt, llm and tts actors around stub plug-ins, two for each role, that
+ * do what the test says, a leg that the test plays itself, a real journal, and a store lane that
+ * builds the call's log and keeps it. Under a clock of the test's own; one thread. Included by test
+ * programs. */
 #ifndef TESTS_CALL_WORLD_H
 #define TESTS_CALL_WORLD_H
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,13 +28,13 @@ extern const struct actor_type call_type, stt_type, llm_type, tts_type, tool_typ
 
 static int64_t test_now_ns;
 
-static int64_t now_ns(void *context)
+static inline int64_t now_ns(void *context)
 {
     (void)context;
     return test_now_ns;
 }
 
-static int64_t wall_ms(void *context)
+static inline int64_t wall_ms(void *context)
 {
     (void)context;
     return 1700000000000 + ns_to_ms(test_now_ns);
@@ -48,20 +50,69 @@ static struct {
     const char *expects; /* the answer that this reply asks for; NULL: it does not say */
     char expected[64];   /* what the recogniser was told last */
     bool open;           /* it goes on, says the model */
-    bool fails;          /* the model, after its text */
+    const char *broken;  /* what a model that is to fail says before; NULL: nothing */
+    bool tool;           /* it calls a tool before it fails */
+    const char *calls;   /* a tool call of a model that works, once; NULL: none */
     char asked[256];     /* what the model was asked last */
     enum turn_kind kind;
     uint32_t epoch;
     unsigned asks;
     int64_t stt_at_ns, llm_at_ns;
     char spoken[1024]; /* what tts was given, with a bar after each clause */
+    /* The provider at a place fails at each SPEECH, TURN or TEXT, and one more. */
+    enum { WORKS, FAILS, REFUSES, SILENT } fault[3][3];
+    const char *breaks_at;  /* a voice that is to fail does so in the middle of this clause alone */
+    size_t heard_bytes[3];  /* by the recogniser at each place, of this utterance */
+    unsigned finishes[3];   /* that it was told */
+    uint32_t llm_place;     /* who was asked last */
+    char spoken_by[3][512]; /* as `spoken`, by place */
+    uint32_t rate_hz;       /* of the second recogniser, if not RATE_HZ */
 } stub;
 
-static void stt_step(void *state, const struct provider_input *in, int64_t now, struct intents *out)
+static struct bundle bundle;
+
+/* Which of its role this is. */
+static inline uint32_t place_of(const struct provider_input *in, enum provider_kind kind)
 {
+    for (uint32_t i = 0; i < bundle.roles[kind].count; i++)
+        if (in->config == &bundle.roles[kind].at[i].config)
+            return i;
+    fail_msg("no provider of this agent");
+    return 0;
+}
+
+/* True when that was what happened. */
+static inline bool stub_fails(const struct provider_input *in, enum provider_kind kind,
+                              struct intents *out)
+{
+    uint32_t place = place_of(in, kind);
+    struct provider_intent *event;
+
+    if (stub.fault[kind][place] == WORKS)
+        return false;
+    if (stub.fault[kind][place] == SILENT)
+        return true;
+    event = intents_event(out, EVENT_FAILED, in->epoch, SLICE("out of order"));
+    event->status = stub.fault[kind][place] == REFUSES ? 401 : 503;
+    event->flag = stub.fault[kind][place] == REFUSES ? EVENT_FATAL : 0;
+    return true;
+}
+
+static inline void stt_step(void *state, const struct provider_input *in, int64_t now,
+                            struct intents *out)
+{
+    uint32_t place = place_of(in, PROVIDER_STT);
+
     (void)state;
-    if (in->kind == INPUT_SPEECH)
+    if (in->kind == INPUT_SPEECH) {
         assert_int_equal(slice_cstr(in->data, stub.expected, sizeof(stub.expected)), 0);
+        stub.heard_bytes[place] = 0;
+    }
+    if (in->kind == INPUT_AUDIO)
+        stub.heard_bytes[place] += in->data.len;
+    stub.finishes[place] += in->kind == INPUT_FINISH;
+    if (in->kind == INPUT_FINISH && stub_fails(in, PROVIDER_STT, out))
+        return;
     if (in->kind == INPUT_FINISH && stub.final)
         intents_event(out, EVENT_FINAL, in->epoch, slice_str(stub.final))->confidence = 90;
     if (in->kind == INPUT_TIMER && now >= stub.stt_at_ns) {
@@ -70,29 +121,42 @@ static void stt_step(void *state, const struct provider_input *in, int64_t now, 
     }
 }
 
-static int64_t stt_deadline(const void *state)
+static inline int64_t stt_deadline(const void *state)
 {
     (void)state;
     return stub.stt_at_ns;
 }
 
-static void llm_turn(const struct provider_input *in, struct intents *out)
+static inline void llm_turn(const struct provider_input *in, struct intents *out)
 {
     assert_int_equal(slice_cstr(in->turn->text, stub.asked, sizeof(stub.asked)), 0);
     stub.kind = in->turn->kind;
     stub.epoch = in->epoch;
     stub.asks++;
+    stub.llm_place = place_of(in, PROVIDER_LLM);
+    if (stub.fault[PROVIDER_LLM][stub.llm_place] != WORKS) {
+        if (stub.broken)
+            intents_event(out, EVENT_TEXT, in->epoch, slice_str(stub.broken));
+        if (stub.tool)
+            intents_event(out, EVENT_TOOL, in->epoch, SLICE("{\"name\":\"t\"}"))->tool_id = 1;
+        stub_fails(in, PROVIDER_LLM, out);
+        return;
+    }
+    if (stub.calls) {
+        intents_event(out, EVENT_TOOL, in->epoch, slice_str(stub.calls))->tool_id = 1;
+        stub.calls = NULL;
+        return;
+    }
     if (stub.expects)
         intents_event(out, EVENT_EXPECTS, in->epoch, slice_str(stub.expects));
     if (stub.reply)
         intents_event(out, EVENT_TEXT, in->epoch, slice_str(stub.reply));
-    if (stub.fails)
-        intents_event(out, EVENT_FAILED, in->epoch, SLICE("broken"));
-    else if (stub.reply && !stub.open)
+    if (stub.reply && !stub.open)
         intents_event(out, EVENT_DONE, in->epoch, SLICE_NONE);
 }
 
-static void llm_step(void *state, const struct provider_input *in, int64_t now, struct intents *out)
+static inline void llm_step(void *state, const struct provider_input *in, int64_t now,
+                            struct intents *out)
 {
     (void)state;
     if (in->kind == INPUT_TURN)
@@ -104,28 +168,45 @@ static void llm_step(void *state, const struct provider_input *in, int64_t now, 
     }
 }
 
-static int64_t llm_deadline(const void *state)
+static inline int64_t llm_deadline(const void *state)
 {
     (void)state;
     return stub.llm_at_ns;
 }
 
-static void tts_step(void *state, const struct provider_input *in, int64_t now, struct intents *out)
+static inline void note_spoken(char *to, size_t bytes, struct slice text)
+{
+    snprintf(to + strlen(to), bytes - strlen(to), "%.*s|", SLICE_ARG(text));
+}
+
+static inline void tts_step(void *state, const struct provider_input *in, int64_t now,
+                            struct intents *out)
 {
     static const int16_t sound[160];
     struct provider_intent *event;
+    uint32_t place = place_of(in, PROVIDER_TTS);
 
     (void)state;
     (void)now;
     if (in->kind != INPUT_TEXT)
         return;
-    snprintf(stub.spoken + strlen(stub.spoken), sizeof(stub.spoken) - strlen(stub.spoken), "%.*s|",
-             SLICE_ARG(in->data));
+    note_spoken(stub.spoken, sizeof(stub.spoken), in->data);
+    note_spoken(stub.spoken_by[place], sizeof(stub.spoken_by[place]), in->data);
+    bool breaks = stub.breaks_at && slice_equal(in->data, slice_str(stub.breaks_at));
+    if (!stub.breaks_at && stub_fails(in, PROVIDER_TTS, out))
+        return;
     event = intents_add(out, INTENT_EVENT);
     event->event = EVENT_AUDIO;
     event->epoch = in->epoch;
     event->text = slice_of(sound, sizeof(sound));
-    intents_event(out, EVENT_SPOKEN, in->epoch, SLICE_NONE);
+    if (!breaks || !stub_fails(in, PROVIDER_TTS, out))
+        intents_event(out, EVENT_SPOKEN, in->epoch, SLICE_NONE);
+}
+
+static inline uint32_t second_rate(const struct provider_config *config)
+{
+    (void)config;
+    return stub.rate_hz ? stub.rate_hz : RATE_HZ;
 }
 
 static const struct provider_ops stt_ops = {.name = "stub",
@@ -137,6 +218,18 @@ static const struct provider_ops llm_ops = {
     .name = "stub", .kind = PROVIDER_LLM, .step = llm_step, .deadline = llm_deadline};
 static const struct provider_ops tts_ops = {
     .name = "stub", .kind = PROVIDER_TTS, .rate_hz = RATE_HZ, .step = tts_step};
+
+/* Those that take over. */
+static const struct provider_ops stt_second = {.name = "second",
+                                               .kind = PROVIDER_STT,
+                                               .rate = second_rate,
+                                               .state_bytes = 16,
+                                               .step = stt_step,
+                                               .deadline = stt_deadline};
+static const struct provider_ops llm_second = {
+    .name = "second", .kind = PROVIDER_LLM, .step = llm_step, .deadline = llm_deadline};
+static const struct provider_ops tts_second = {
+    .name = "second", .kind = PROVIDER_TTS, .rate_hz = RATE_HZ, .step = tts_step};
 
 /* ---- the leg ---- */
 
@@ -150,19 +243,19 @@ static struct {
     unsigned holds, flushes, ends;
 } leg;
 
-static void leg_send(uint16_t type, const void *body, size_t bytes)
+static inline void leg_send(uint16_t type, const void *body, size_t bytes)
 {
     actor_send_body(leg.actor, leg.call, type, IF_FULL_STOP, FRAME_NONE, body, bytes);
 }
 
-static void come_up(void)
+static inline void come_up(void)
 {
     struct leg_up_msg up = {.start_ns = test_now_ns, .rate_hz = RATE_HZ, .watched = leg.watched};
 
     leg_send(LEG_UP, &up, sizeof(up));
 }
 
-static void tell_room(void)
+static inline void tell_room(void)
 {
     struct play_room_msg room = {.room_ms = 2000};
 
@@ -170,7 +263,7 @@ static void tell_room(void)
 }
 
 /* Half of the last clause was heard. */
-static void leg_flush(void)
+static inline void leg_flush(void)
 {
     struct leg_heard_msg heard = {.epoch = leg.epoch,
                                   .piece = leg.piece,
@@ -184,7 +277,7 @@ static void leg_flush(void)
 }
 
 /* One line a piece of news: "user 1 final: text". */
-static void leg_told(struct actor *a, const struct msg *m)
+static inline void leg_told(struct actor *a, const struct msg *m)
 {
     const struct leg_tell_msg *body = msg_body(m, leg_tell_msg);
     size_t room = sizeof(leg.news) - strlen(leg.news);
@@ -201,7 +294,7 @@ static void leg_told(struct actor *a, const struct msg *m)
             (long long)(body->instants_ms[CARRIER_AUDIBLE] - body->instants_ms[CARRIER_VOICED]));
 }
 
-static void leg_handle(struct actor *a, const struct msg *m)
+static inline void leg_handle(struct actor *a, const struct msg *m)
 {
     switch (m->type) {
     case MSG_START:
@@ -244,7 +337,7 @@ static void leg_handle(struct actor *a, const struct msg *m)
     }
 }
 
-static void root_handle(struct actor *a, const struct msg *m)
+static inline void root_handle(struct actor *a, const struct msg *m)
 {
     if (a->life == ACTOR_STOPPING && (m->type == MSG_STOP || m->type == MSG_CHILD_ENDED))
         if (!a->child)
@@ -260,19 +353,21 @@ static const struct actor_type root_type = {
 
 static char *document;
 
-static size_t store_bytes(struct slice arguments)
+static inline size_t store_bytes(struct slice arguments)
 {
     (void)arguments;
     return 0;
 }
 
-static int store_run(void *session, uint32_t tag, struct slice bytes, struct lane_job *job)
+static inline int store_run(void *session, uint32_t tag, struct slice bytes, struct lane_job *job)
 {
     const struct call_log_extra none = {0};
     struct call_log log;
 
     (void)session;
     (void)job;
+    if (tag == STORE_TOOL)
+        return -EIO; /* the tests' tools are none of the store's */
     assert_int_equal(tag, STORE_CALL_FINISH);
     assert_int_equal(call_log_build(bytes, &none, &log), 0);
     free(document);
@@ -288,7 +383,6 @@ static const struct lane_program store = {
 
 static struct config config;
 static struct agent agent;
-static struct bundle bundle;
 static struct world world;
 static struct mesh *mesh;
 static struct shard *shard;
@@ -297,14 +391,14 @@ static struct actor *root;
 static char dir[64];
 static bool store_hangs;
 
-static void turn_shard(void)
+static inline void turn_shard(void)
 {
     shard_turn(shard);
     while (!store_hangs && lane_worker_step(worker))
         shard_turn(shard);
 }
 
-static void pass(int64_t ms)
+static inline void pass(int64_t ms)
 {
     for (int64_t i = 0; i < ms; i += 2) {
         test_now_ns += MS(2);
@@ -312,7 +406,7 @@ static void pass(int64_t ms)
     }
 }
 
-static void make_shard(void)
+static inline void make_shard(void)
 {
     static const struct lane_program *const programs[PROGRAM_COUNT] = {[PROGRAM_STORE] = &store};
     const struct lane_map map = {.first_host = {[LANE_STORE] = 1}, .workers = {[LANE_STORE] = 1}};
@@ -331,7 +425,7 @@ static void make_shard(void)
     worker = lane_worker_new(mesh, 1, LANE_STORE, programs);
 }
 
-static int set_up(void **state)
+static inline int set_up(void **state)
 {
     char why[256];
 
@@ -342,7 +436,9 @@ static int set_up(void **state)
     agent =
         (struct agent){.id = "desk", .name = "Desk", .greeting = "Good morning.", .turns_max = 9};
     bundle = (struct bundle){.agent = &agent,
-                             .ops = {&stt_ops, &llm_ops, &tts_ops},
+                             .roles = {[PROVIDER_STT] = {.at = {{.ops = &stt_ops}}, .count = 1},
+                                       [PROVIDER_LLM] = {.at = {{.ops = &llm_ops}}, .count = 1},
+                                       [PROVIDER_TTS] = {.at = {{.ops = &tts_ops}}, .count = 1}},
                              .rules = {.complete_ns = MS(250),
                                        .open_ns = MS(400),
                                        .max_ns = SECONDS(30),
@@ -365,7 +461,18 @@ static int set_up(void **state)
     return 0;
 }
 
-static void begin(void)
+/* A second provider for each role. */
+static inline void have_fallbacks(void)
+{
+    static const struct provider_ops *const seconds[] = {&stt_second, &llm_second, &tts_second};
+
+    for (int kind = PROVIDER_STT; kind <= PROVIDER_TTS; kind++) {
+        bundle.roles[kind].at[1].ops = seconds[kind];
+        bundle.roles[kind].count = 2;
+    }
+}
+
+static inline void begin(void)
 {
     root = actor_spawn(shard, &root_type, NULL, 0, NULL, 0, FRAME_NONE);
     struct actor *a = actor_spawn(shard, &leg_type, root, 0, NULL, 0, FRAME_NONE);
@@ -387,7 +494,7 @@ static const char *end(void)
     return document;
 }
 
-static int tear_down(void **state)
+static inline int tear_down(void **state)
 {
     char command[128];
 
@@ -409,7 +516,7 @@ static int tear_down(void **state)
 
 /* ---- what happens on the line ---- */
 
-static void speech(bool speaking)
+static inline void speech(bool speaking)
 {
     struct leg_speech_msg body = {.speaking = speaking, .at_ns = test_now_ns};
 
@@ -418,7 +525,7 @@ static void speech(bool speaking)
 }
 
 /* A sentence of `ms`, and the silence after which it counts as one. */
-static void speak(int64_t ms)
+static inline void speak(int64_t ms)
 {
     speech(true);
     pass(ms);
@@ -426,7 +533,7 @@ static void speak(int64_t ms)
     pass(402);
 }
 
-static void audible(void)
+static inline void audible(void)
 {
     struct leg_audible_msg body = {.epoch = leg.epoch, .at_ns = test_now_ns};
 
@@ -434,7 +541,7 @@ static void audible(void)
     turn_shard();
 }
 
-static void played(void)
+static inline void played(void)
 {
     struct leg_played_msg body = {.epoch = leg.epoch};
 
@@ -442,7 +549,7 @@ static void played(void)
     turn_shard();
 }
 
-static void marked(uint32_t epoch)
+static inline void marked(uint32_t epoch)
 {
     struct leg_marked_msg body = {.epoch = epoch, .at_ns = test_now_ns};
 
@@ -450,7 +557,7 @@ static void marked(uint32_t epoch)
     turn_shard();
 }
 
-static void press(char digit)
+static inline void press(char digit)
 {
     struct leg_key_msg body = {.digit = digit};
 
@@ -458,7 +565,7 @@ static void press(char digit)
     pass(4);
 }
 
-static void greet(void)
+static inline void greet(void)
 {
     begin();
     assert_string_equal(stub.spoken, "Good morning.|");
@@ -467,7 +574,7 @@ static void greet(void)
     stub.spoken[0] = '\0';
 }
 
-static unsigned count(const char *text, const char *what)
+static inline unsigned count(const char *text, const char *what)
 {
     unsigned n = 0;
 
@@ -476,7 +583,7 @@ static unsigned count(const char *text, const char *what)
     return n;
 }
 
-static bool call_lives(void)
+static inline bool call_lives(void)
 {
     return shard_type_used(shard, &call_type) > 0;
 }

@@ -172,7 +172,7 @@ static inline void owner_handle(struct actor *a, const struct msg *m)
 static const struct actor_type owner_type = {
     .name = "owner", .size_bytes = sizeof(struct owner), .handle = owner_handle};
 
-static struct bundle bundle = {.ops = {&probe}};
+static struct bundle bundle = {.roles = {[PROVIDER_STT] = {.at = {{.ops = &probe}}, .count = 1}}};
 static struct owner *owner;
 static struct peer peer;
 static struct ws server; /* the other end of the codec */

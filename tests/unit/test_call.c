@@ -1,6 +1,8 @@
 /* What a call does with what happens on its line; the world around it is call_world.h. */
 #include "tests/unit/call_world.h"
 
+#include "base/metrics.h"
+
 /* ---- cases ---- */
 
 static void a_turn_is_heard_answered_and_stored(void **state)
@@ -247,15 +249,41 @@ static void a_model_that_never_answers_ends_the_call_with_a_reason(void **state)
     for (int i = 0; i < 3; i++) {
         speak(600);
         pass(11000);
-        assert_true(i == 2 || strstr(stub.spoken, "I am sorry"));
+        assert_non_null(strstr(stub.spoken, i < 2 ? "say that again" : "call again later"));
         stub.spoken[0] = '\0';
-        if (i < 2) {
-            pass(2);
-            played(); /* too quiet to be audible: nothing is taken for a success */
-        }
+        pass(2);
+        played(); /* too quiet to be audible: nothing is taken for a success */
     }
+    pass(4);
     assert_false(call_lives());
-    assert_non_null(strstr(end(), "the language model failed"));
+    assert_non_null(strstr(end(), "\"provider_failed: llm (stub): nothing came for too long\""));
+}
+
+/* Nobody is asked: there is no network here that could be. */
+static void arguments_that_break_the_schema_are_told_to_the_model(void **state)
+{
+    struct agent_tool tool = {
+        .name = "book",
+        .url = "http://127.0.0.1:1/",
+        .headers = "",
+        .parameters = "{\"type\":\"object\",\"properties\":{\"size\":{\"maximum\":12}}}",
+        .timeout_ms = 1000};
+    int64_t before = metrics_read(METRIC_TOOLS_REFUSED);
+
+    (void)state;
+    agent.tools = &tool;
+    agent.tool_count = 1;
+    greet();
+    stub.final = "a table for twenty";
+    stub.calls = "{\"name\":\"book\",\"arguments\":{\"size\":20}}";
+    stub.reply = "At most twelve.";
+    speak(600);
+    assert_int_equal(stub.kind, TURN_TOOL);
+    assert_string_equal(stub.asked,
+                        "{\"ok\":false,\"error\":\"The field \\\"size\\\" must be at most 12.\"}");
+    assert_string_equal(stub.spoken, "At most twelve.|");
+    assert_int_equal(metrics_read(METRIC_TOOLS_REFUSED) - before, 1);
+    assert_non_null(strstr(end(), "\"state\":\"done\""));
 }
 
 static void says_goodbye_and_hangs_up(void **state)
@@ -415,6 +443,7 @@ int main(void)
         CASE(keys_before_an_answer_keep_what_was_heard),
         CASE(a_model_that_fails_while_it_speaks_ends_its_reply),
         CASE(a_model_that_never_answers_ends_the_call_with_a_reason),
+        CASE(arguments_that_break_the_schema_are_told_to_the_model),
         CASE(says_goodbye_and_hangs_up),
         CASE(announces_and_hangs_up),
         CASE(ends_after_its_number_of_turns),

@@ -474,18 +474,19 @@ static void file_drop(const char *folder, const char *name)
 
 static void agent_declares_tools(void **state)
 {
-    static const char text[] = "name: Shop\n"
-                               "tools:\n"
-                               "  - name: order_status\n"
-                               "    description: Looks it up.\n"
-                               "    url: https://shop.example.com/t\n"
-                               "    timeout_ms: 1500\n"
-                               "    headers: {X-Key: \"a b\"}\n"
-                               "    parameters:\n"
-                               "      type: object\n"
-                               "      required: [number, \"2\"]\n"
-                               "      properties: {number: {type: string, max: 12, ok: true}}\n"
-                               "  - {name: other, url: \"http://x/\"}\n";
+    static const char text[] =
+        "name: Shop\n"
+        "tools:\n"
+        "  - name: order_status\n"
+        "    description: Looks it up.\n"
+        "    url: https://shop.example.com/t\n"
+        "    timeout_ms: 1500\n"
+        "    headers: {X-Key: \"a b\"}\n"
+        "    parameters:\n"
+        "      type: object\n"
+        "      required: [number, \"2\"]\n"
+        "      properties: {number: {type: string, maxLength: 12, deprecated: true}}\n"
+        "  - {name: other, url: \"http://x/\"}\n";
     char why[CONFIG_WHY_BYTES];
     struct agent *a;
 
@@ -497,7 +498,7 @@ static void agent_declares_tools(void **state)
     assert_int_equal(a->tools[0].timeout_ms, 1500);
     assert_string_equal(a->tools[0].parameters,
                         "{\"type\":\"object\",\"required\":[\"number\",\"2\"],\"properties\":{"
-                        "\"number\":{\"type\":\"string\",\"max\":12,\"ok\":true}}}");
+                        "\"number\":{\"type\":\"string\",\"maxLength\":12,\"deprecated\":true}}}");
     assert_null(a->tools[1].parameters);
     assert_int_equal(a->tools[1].timeout_ms, 4000);
     assert_ptr_equal(agent_tool_find(a, SLICE("other")), &a->tools[1]);

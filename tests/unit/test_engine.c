@@ -205,7 +205,8 @@ static const struct actor_type owner_type = {
 
 /* ---- the world ---- */
 
-static struct bundle bundle = {.ops = {&local, NULL, &voice}};
+static struct bundle bundle = {.roles = {[PROVIDER_STT] = {.at = {{.ops = &local}}, .count = 1},
+                                         [PROVIDER_TTS] = {.at = {{.ops = &voice}}, .count = 1}}};
 static struct world world = {.agents = {NULL, &bundle}};
 static struct mesh *mesh;
 static struct shard *shard;
@@ -228,7 +229,7 @@ static int set_up(void **state)
     (void)state;
     memset(&heard, 0, sizeof(heard));
     ran[0] = asked[0] = '\0';
-    bundle.ops[PROVIDER_TTS] = &voice;
+    bundle.roles[PROVIDER_TTS].at[0].ops = &voice;
     test_now_ns = SECONDS(1);
     mesh_pair(mesh, 0, 1, 65536, false);
     engine_program_world(&world);
@@ -394,7 +395,7 @@ static void give_sound(size_t samples, unsigned spoken)
 
 static struct actor *spawn_ahead(void)
 {
-    bundle.ops[PROVIDER_TTS] = &ahead;
+    bundle.roles[PROVIDER_TTS].at[0].ops = &ahead;
     return spawn_tts();
 }
 

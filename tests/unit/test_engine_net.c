@@ -95,6 +95,60 @@ static void a_closed_port_is_given_up(void **state)
     assert_string_equal(given, "closed 0;closed 0;");
 }
 
+/* ---- the next of the role ---- */
+
+static void have_two(bool two)
+{
+    bundle.roles[PROVIDER_STT].at[1].ops = &probe;
+    bundle.roles[PROVIDER_STT].count = two ? 2 : 1;
+}
+
+static void with_a_fallback_behind_it_it_is_tried_twice(void **state)
+{
+    (void)state;
+    int64_t before = metrics_read(METRIC_PROVIDER_REQUESTS);
+    have_two(true);
+    peer_close(&peer);
+    tell("Cws://127.0.0.1:%u/", peer.port);
+    for (int i = 0; i < 3; i++)
+        net_leap(1000);
+    assert_string_equal(given, "closed 0;");
+    assert_int_equal(metrics_read(METRIC_PROVIDER_REQUESTS) - before, ENGINE_TRIES_SHORT);
+    assert_int_equal(engine_left(&owner->engine), 1);
+    have_two(false);
+}
+
+/* Of what the one before had on its way the next one hears nothing. */
+static void the_next_has_a_network_of_its_own(void **state)
+{
+    (void)state;
+    have_two(true);
+    open_socket();
+    assert_int_equal(engine_next(&owner->engine), 0);
+    assert_int_equal(engine_left(&owner->engine), 0);
+    serve(40);
+    assert_true(strncmp(server_text, "close ", 6) == 0); /* in order */
+    assert_string_equal(given, "");
+    open_socket();
+    server_frame(WS_OP_TEXT, "hello");
+    await("text hello;");
+    have_two(false);
+}
+
+/* A name that was being asked for is not taken for the next one's. */
+static void a_name_asked_for_by_the_one_before_opens_nothing(void **state)
+{
+    (void)state;
+    have_two(true);
+    tell("Cws://stt.test:%u/first", peer.port);
+    assert_int_equal(engine_next(&owner->engine), 0);
+    tell("Cws://stt.test:%u/second", peer.port);
+    upgrade();
+    await("opened;");
+    assert_int_equal(peer.accepted, 1);
+    have_two(false);
+}
+
 static void a_silent_server_takes_five_seconds(void **state)
 {
     (void)state;
@@ -464,6 +518,9 @@ int main(int argc, char **argv)
         CASE(a_refused_key_is_told_at_once),
         CASE(a_busy_server_is_tried_four_times),
         CASE(a_closed_port_is_given_up),
+        CASE(with_a_fallback_behind_it_it_is_tried_twice),
+        CASE(the_next_has_a_network_of_its_own),
+        CASE(a_name_asked_for_by_the_one_before_opens_nothing),
         CASE(a_silent_server_takes_five_seconds),
         CASE(hostile_upgrades_fail),
         CASE(bad_urls_are_told),

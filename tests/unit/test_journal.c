@@ -407,7 +407,7 @@ static void call_speaks(struct journal_shard *s, uint32_t h)
     uint8_t bytes[2048];
     struct builder b = builder_of(bytes, sizeof(bytes));
 
-    record_said_put(&b, &(struct record_said){1795249801000, 0, 0, SLICE("Hello")});
+    record_said_put(&b, &(struct record_said){1795249801000, 0, 0, SLICE("Hello"), 0});
     add(s, h, JOURNAL_SAID, &b);
     record_heard_put(&b, &(struct record_heard){.wall_ms = 1795249803000,
                                                 .turn = 1,
@@ -420,7 +420,7 @@ static void call_speaks(struct journal_shard *s, uint32_t h)
     record_effect_put(&b, &(struct record_effect){1795249803100, 1, 0, SLICE("k1"), SLICE("book"),
                                                   SLICE("{\"day\":\"monday\"}")});
     add(s, h, JOURNAL_EFFECT, &b);
-    record_said_put(&b, &(struct record_said){1795249804000, 1, 1, SLICE("Until six")});
+    record_said_put(&b, &(struct record_said){1795249804000, 1, 1, SLICE("Until six"), 1});
     add(s, h, JOURNAL_SAID, &b);
     record_turn_put(&b, &(struct record_turn){.turn = 1,
                                               .epoch = 4,

@@ -341,16 +341,18 @@ static void keys_come_from_file_or_environment(void **state)
 
     (void)state;
     assert_int_equal(load_agent("  provider: deepgram\n", &bundle, why), 0);
-    assert_string_equal(bundle->config[PROVIDER_STT].env_key, "from-environment");
-    assert_int_equal(provider_rate_hz(bundle->ops[PROVIDER_STT], &bundle->config[PROVIDER_STT]),
+    assert_string_equal(bundle->roles[PROVIDER_STT].at[0].config.env_key, "from-environment");
+    assert_int_equal(provider_rate_hz(bundle->roles[PROVIDER_STT].at[0].ops,
+                                      &bundle->roles[PROVIDER_STT].at[0].config),
                      8000);
     bundle_free(&bundle);
     assert_int_equal(load_agent("  provider: openai\n  api_key: ${MY_KEY}\n", &bundle, why), 0);
-    assert_string_equal(provider_setting(&bundle->config[PROVIDER_STT], "api_key", ""),
+    assert_string_equal(provider_setting(&bundle->roles[PROVIDER_STT].at[0].config, "api_key", ""),
                         "from-file");
     bundle_free(&bundle);
     assert_int_equal(load_agent("  provider: vosk\n  rate_hz: 8000\n", &bundle, why), 0);
-    assert_int_equal(provider_rate_hz(bundle->ops[PROVIDER_STT], &bundle->config[PROVIDER_STT]),
+    assert_int_equal(provider_rate_hz(bundle->roles[PROVIDER_STT].at[0].ops,
+                                      &bundle->roles[PROVIDER_STT].at[0].config),
                      8000);
     bundle_free(&bundle);
 }

@@ -265,6 +265,48 @@ static void noise_is_forgotten_mumbling_is_asked_about(void **state)
     assert_int_equal(at(7100, ON_TIME, 0), ACT_ANSWER_UNCLEAR); /* no final ever came */
 }
 
+static uint32_t last(int64_t ms, bool whole)
+{
+    struct turn_event e = {.kind = ON_LAST, .complete = whole};
+
+    return turn_step(&t, &e, MS(ms));
+}
+
+static void last_words_cut_in_everywhere(void **state)
+{
+    (void)state;
+    assert_int_equal(last(1100, true), ACT_LAST); /* nobody speaks */
+    assert_int_equal(t.state, TURN_THINKING);
+    assert_int_equal(t.reply_epoch, 2);
+    greet(NULL);
+    at(2000, ON_SPEECH, 0);
+    assert_int_equal(last(2100, true), ACT_FORGET | ACT_LAST);
+    greet(NULL);
+    at(2000, ON_SPEECH, 0);
+    at(2600, ON_PAUSE, 0);
+    at(3100, ON_TIME, 0);
+    assert_int_equal(last(3110, true), ACT_FLUSH | ACT_FORGET | ACT_LAST); /* a final is awaited */
+}
+
+/* What is being made takes them in; from then on nothing is heard of the caller. */
+static void last_words_are_not_interrupted(void **state)
+{
+    (void)state;
+    at(2000, ON_SPEECH, 0);
+    at(2600, ON_PAUSE, 0);
+    at(3100, ON_TIME, 0);
+    assert_int_equal(heard(3110, 2, 3), ACT_ANSWER);
+    assert_int_equal(last(3200, false), 0);
+    assert_int_equal(t.state, TURN_THINKING);
+    assert_int_equal(at(3300, ON_SPEECH, 0), 0);
+    assert_int_equal(at(3400, ON_KEY, 0), 0);
+    assert_int_equal(at(3500, ON_AUDIBLE, 2), ACT_COMMIT);
+    assert_int_equal(at(4500, ON_TIME, 0), 0);
+    assert_int_equal(t.state, TURN_SPEAKING);
+    assert_int_equal(last(4600, true), 0); /* once */
+    assert_true(at(5000, ON_PLAYED, 2) & ACT_TURN_OVER);
+}
+
 static void speech_over_the_greeting_waits_for_its_end(void **state)
 {
     (void)state;
@@ -293,6 +335,8 @@ static void any_order_keeps_the_rules(void **state)
                                    .words = rand_below(&rand, 3),
                                    .complete = rand_below(&rand, 2),
                                    .expected = rand_below(&rand, 2)};
+            if (e.kind == ON_LAST && rand_below(&rand, 20))
+                continue; /* rarely, since nothing is heard after it */
             ms += rand_below(&rand, 4) ? rand_below(&rand, 100) : rand_below(&rand, 4000);
             e.at_ns = MS(ms);
             turn_step(&t, &e, MS(ms));
@@ -325,6 +369,8 @@ int main(void)
         cmocka_unit_test_setup(keys_cut_in_everywhere, greet),
         cmocka_unit_test_setup(silence_is_asked_about_once_then_ends_the_call, greet),
         cmocka_unit_test_setup(noise_is_forgotten_mumbling_is_asked_about, greet),
+        cmocka_unit_test_setup(last_words_cut_in_everywhere, greet),
+        cmocka_unit_test_setup(last_words_are_not_interrupted, greet),
         cmocka_unit_test(speech_over_the_greeting_waits_for_its_end),
         cmocka_unit_test(any_order_keeps_the_rules),
     };
