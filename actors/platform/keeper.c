@@ -223,9 +223,9 @@ static void keeper_handle(struct actor *a, const struct msg *m)
         look(k, false);
         break;
     case KEEPER_RELOAD:
-        look(k, true);
-        renew_tls(k);
+        renew_tls(k); /* before the agents, whose models may take a second */
         http_server_renew(control_world_of(a)->server);
+        look(k, true);
         break;
     case SHARD_ENDED:
         on_shard_ended(k);

@@ -257,7 +257,7 @@ def main():
         with Server(folder, agent=short_agent(folder)) as server:
             server.start()
             good = Call(server, steps_of(WHOLE_CALL))
-            r.check(server.said("call begins", 5), "the good call did not begin")
+            r.check(server.said("call begins", 20), "the good call did not begin")
             slow = threading.Thread(target=try_slow, args=(r, server))
             slow.start()
             for attempt in (try_http, try_websocket, try_origin, try_tolerated, try_api):

@@ -69,7 +69,7 @@ def new_calls(r, server, old, times):
         time.sleep(0.3)
         peer.text(stop())
         peer.close()
-    begun = server.said("call begins", 5)
+    begun = server.said("call begins", 20)
     r.check(len(begun) >= times, f"{times} new calls, {len(begun)} begun in the new generation")
     r.check(all(generation(line["call_id"]) != old for line in begun), "an id of the old one")
 
@@ -91,7 +91,7 @@ def check_old_call(r, server, call, call_id):
     r.check(whole["status"] == "completed", f"the call in the old one: {whole}")
     r.check(all(t["voice_to_voice_ms"] is not None for t in whole["turns"]),
             "a turn in the old one was not answered")
-    log = server.call_log(call_id, 5)
+    log = server.call_log(call_id, 30)
     if not r.check(log and log["status"] == "completed", f"its log: {log and log['status']}"):
         return
     r.check(len(log["turns"]) >= len(whole["turns"]), "its log lacks turns")
@@ -116,7 +116,7 @@ def end_old_call(r, new, call_id):
 def change(r, old, new):
     """The change of generations while a call goes on in the old one."""
     call = Call(old, steps_of(WHOLE_CALL))
-    begun = old.said("call begins", 5)
+    begun = old.said("call begins", 20)
     if not r.check(begun, "the first call did not begin"):
         return
     call_id = begun[0]["call_id"]

@@ -134,7 +134,7 @@ def kill_once(r, server, number, moment_s, kept, compared):
     check_kept(r, server, kept, when)
     record = os.path.join(server.folder, f"caller-{number}.wav")
     call = Call(server, steps_of(WHOLE_CALL), seed=number, record=record)
-    begun = server.said("call begins", 5)
+    begun = server.said("call begins", 20)
     if not r.check(begun, f"{when}: the call did not begin"):
         return None
     call_id, began = begun[0]["call_id"], instant(begun[0]["timestamp"])

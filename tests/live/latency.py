@@ -75,7 +75,7 @@ def one_call(r, server, folder, number, steps, protocol, found, judge):
     call = Call(server, steps, protocol=protocol, record=record, seed=number).finish()
     if not r.check(call["status"] == "completed", f"{what}: {call['status']} {call.get('error')}"):
         return
-    log = server.log_of_carrier_call(call["call_id"], 10)
+    log = server.log_of_carrier_call(call["call_id"], 30)
     if not r.check(log, f"{what}: no log of {call['call_id']}"):
         return
     for turn in call["turns"]:

@@ -168,7 +168,7 @@ def judge(r, server, case, report):
     says = [m for m in lines if m.startswith("says ")]
     why = report.get("error") or report.get("ended")
     told = f"{case}: {report['status']} ({why}), {lines[-4:]}"
-    log = server.log_of_carrier_call(report["call_id"], 10)
+    log = server.log_of_carrier_call(report["call_id"], 30)
     if case.lost:
         judge_lost(r, case, log, told)
         return

@@ -217,13 +217,13 @@ def try_reload(r, folder):
         server.config.update({"log": {"level": "warn"}, "calls_max": 7})
         server.command() # writes the file
         server.signal(signal.SIGHUP)
-        r.check(server.said("configuration was read; these wait for a restart: calls_max$", 5),
+        r.check(server.said("configuration was read; these wait for a restart: calls_max$", 20),
                 "SIGHUP: the log does not name calls_max")
         server.restart_log()
         server.config.update({"log": {"level": "debug"}, "calls_max": "many"})
         server.command()
         server.signal(signal.SIGHUP)
-        said = server.said("calls_max.*the configuration before it stays$", 5)
+        said = server.said("calls_max.*the configuration before it stays$", 20)
         r.check(len(said) == 1, f"SIGHUP with a bad file: {said}")
         time.sleep(0.5)
         loud = [x for x in server.log_of_process() if x["level"] in ("debug", "info")]

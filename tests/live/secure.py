@@ -115,16 +115,16 @@ def renewed(r, server, authority, context):
         authority.issue(number)
         server.restart_log()
         server.signal(signal.SIGHUP)
-        r.check(server.said("certificate from ", 5), "nothing is said of the new certificate")
+        r.check(server.said("certificate from ", 20), "nothing is said of the new certificate")
         for name, port in ports.items():
-            until = time.monotonic() + 5
+            until = time.monotonic() + 20
             while (shown := serial(port, context)) != number and time.monotonic() < until:
                 time.sleep(0.05)
             r.check(shown == number, f"{name} shows certificate {shown}, not {number}")
     with open(authority.at("server.pem"), "w", encoding="ascii") as file:
         file.write("no certificate\n")
     server.signal(signal.SIGHUP)
-    r.check(server.said("the certificate before it stays", 5), "a bad file was not complained of")
+    r.check(server.said("the certificate before it stays", 20), "a bad file was not complained of")
     for name, port in ports.items():
         r.check(serial(port, context) == 3, f"{name} lost its certificate to a bad file")
 

@@ -306,7 +306,7 @@ def conversation(r, server, folder, shots, judge):
                 "the call did not end with goodbye")
         shown = page.eval("window.shown()")
         tapped = Tapped(page)
-        log = server.call_log(call_id, 10)
+        log = server.call_log(call_id, 30)
         if not r.check(log, f"no log of {call_id}"):
             return
         if os.environ.get("TALK_DEBUG"):
@@ -456,7 +456,7 @@ def tokens(r, server):
         pass
     r.check(b'"ready"' in first.bytes, "there was no ready")
     first.close()
-    server.said("call ends", 5)
+    server.said("call ends", 20)
     refused("/media/clinic", auth(token), "a used token was not refused")
     try:
         urllib.request.urlopen(urllib.request.Request(

@@ -98,7 +98,7 @@ def one_call(folder, url, private=True, llm=None, timeout_ms=5000, heard=tuple(H
             server.start()
             steps = [option for text in HEARD for option in ("--say", sentence(text)[0])]
             report = Call(server, steps, options=["--timeout", "60"]).finish()
-            log = server.log_of_carrier_call(report["call_id"], 10)
+            log = server.log_of_carrier_call(report["call_id"], 30)
             server.stop()
         return [t["said"] for t in log["turns"] if t.get("said")], log
     finally:

@@ -141,7 +141,7 @@ def whole_call(r, server):
             "CallSid": report["call_id"], "CallStatus": state, "SequenceNumber": str(number),
             "CallDuration": "7"})
         r.check(status == 204, f"status {state} gets {status} {text}")
-    log = server.log_of_carrier_call(report["call_id"], 10)
+    log = server.log_of_carrier_call(report["call_id"], 30)
     if r.check(log, "the call has no log"):
         told = [(e["status"], e["duration_seconds"]) for e in log["carrier_events"]]
         r.check(told == [("in-progress", 7), ("completed", 7)], f"the log has {told}")
