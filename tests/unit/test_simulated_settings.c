@@ -50,7 +50,7 @@ static void all_is_read(void **state)
     char why[SETTINGS_WHY_BYTES];
     (void)state;
 
-    int err = read_text("bind: 127.0.0.1:0\n"
+    int err = read_text("bind: 127.0.0.1:0\nlog_sent: true\n"
                         "hear:\n  texts: [one, \"@1.5 two\"]\n  count: server\n"
                         "  end_of_turn: uniform 200 300\n"
                         "answer:\n  rules: ['a => b', '* => call f {}']\n  texts: [x]\n"
@@ -58,6 +58,7 @@ static void all_is_read(void **state)
                         &s, why);
     if (err)
         fail_msg("%s", why);
+    assert_true(s.log_sent);
     assert_int_equal(s.scripts[0].count, 2);
     assert_int_equal(s.scripts[0].lines[1].at_ms, 1500);
     assert_int_equal(s.hear_count, HEAR_BY_SERVER);

@@ -90,6 +90,8 @@ static void call_json(const struct report *r, struct jsonw *w)
     jsonw_put_cstr(w, "call_id", r->call_id);
     jsonw_put_cstr(w, "status", report_status(r));
     jsonw_put_cstr(w, "protocol", r->protocol);
+    jsonw_key(w, "began_ms");
+    jsonw_double(w, (double)c->start_ns / 1e6, 3);
     jsonw_key(w, "turns");
     jsonw_begin_list(w);
     for (uint32_t i = 0; i < r->plan->turn_count; i++)

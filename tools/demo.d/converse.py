@@ -17,12 +17,13 @@ import time
 import urllib.error
 import urllib.request
 
+import share
 import simulated
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.path.join(ROOT, "build", "release")
 VOICES = ["rms", "awb", "kal16", "kal"]  # none is the agent's
-NOISE_DB = 20
+NOISE_DB, QUIET_LINE_DB = 20, 40
 HELDOUT_SHARE = 1 / 3
 BARGE_AFTER_MS = 700
 START_S, STOP_S, CALL_S, LOG_S = 15, 15, 240, 5
@@ -117,7 +118,7 @@ def conversation(rng):
     return steps
 
 
-def synthesise(steps, folder, seed):
+def synthesise(steps, folder, seed, noise_db):
     """A WAV per utterance; the plan of the calling program."""
     voice = VOICES[seed % len(VOICES)]
     plan = []
@@ -127,7 +128,7 @@ def synthesise(steps, folder, seed):
             continue
         wav = os.path.join(folder, f"say-{number:02}.wav")
         said = subprocess.run([os.path.join(BIN, "sidetone-say"), "--voice", voice, "--text",
-                               step["text"], "--out", wav, "--noise-db", str(NOISE_DB), "--seed",
+                               step["text"], "--out", wav, "--noise-db", str(noise_db), "--seed",
                                str(seed * 1000 + number)], capture_output=True, text=True)
         if said.returncode:
             raise Failed(f"sidetone-say failed: {said.stderr.strip()}")
@@ -368,6 +369,21 @@ def latencies(turns):
                   if t["voice_to_voice_ms"] is not None and not t["barge_in"] and not t["dtmf"])
 
 
+def shares(result, call, played):
+    """Where the time of each answer went, into its turn; what the plain turns come to."""
+    log = share.read_log(played.log)
+    for turn in result["turns"]:
+        if turn["dtmf"] or turn["answer_at_ms"] is None:
+            continue
+        turn["share"] = share.share(log, call["began_ms"], turn["said_to_ms"],
+                                    turn["answer_at_ms"], simulated.DELAYS["end_of_turn"])
+    plain = [t for t in result["turns"] if t.get("share") and not t["barge_in"]]
+    own = [t["share"]["own_ms"] for t in plain]
+    return {"turns": len(plain), "own_ms_p50": share.percentile(own, 50),
+            "own_ms_p99": share.percentile(own, 99),
+            "voice_to_voice_ms_p50": share.percentile(latencies(result["turns"]), 50)}
+
+
 def tell(result, steps, out):
     """The conversation once more, with what the server heard and said."""
     print("\n  as the server has it", file=out)
@@ -380,6 +396,10 @@ def tell(result, steps, out):
     if plain:
         print(f"\n  voice to voice: median {plain[len(plain) // 2]} ms, longest {plain[-1]} ms",
               file=out)
+    played = result.get("simulated")
+    if played and played["turns"]:
+        print(f"  of that the server's own share: median {played['own_ms_p50']} ms, p99 "
+              f"{played['own_ms_p99']} ms, of {played['turns']} turns", file=out)
     print(f"  understood as meant: {sum(map(right, result['turns']))} of {len(steps)}", file=out)
 
 
@@ -396,7 +416,9 @@ def run(args, out):
     rng = random.Random(args.seed)
     make_folder(args.dir)
     steps = conversation(rng)
-    plan, voice = synthesise(steps, args.dir, args.seed)
+    # How well words are understood in noise is no question to a recogniser that is told them.
+    noise_db = QUIET_LINE_DB if args.providers == "simulated" else NOISE_DB
+    plan, voice = synthesise(steps, args.dir, args.seed, noise_db)
     print(f"seed {args.seed}: a caller with the voice {voice}, {len(steps)} turns, "
           f"by {args.protocol}", file=out, flush=True)
     played = None
@@ -437,7 +459,7 @@ def converse(args, out, steps, plan, voice, played):
         }
         if played:
             result["simulated"] = {"delays_ms": simulated.DELAYS, "tts": played.tts,
-                                   "asked": played.log}
+                                   "asked": played.log, **shares(result, call, played)}
         if stays:
             show(result, steps, server, out)
             stay(server, args, out)

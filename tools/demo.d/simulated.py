@@ -8,6 +8,7 @@ import subprocess
 STOP_S = 10
 # Constant delays, near the medians that vendors publish.
 DELAYS = {"end_of_turn": 260, "first_token": 160, "first_audio": 90}
+FAINT = 240  # loudness of a last syllable on a quiet line: it is still speech
 ANSWERS = {
     "opening_hours": "We are open from Monday to Friday, from eight to six, and on Saturday from "
                      "nine to twelve. On Sunday we are closed.",
@@ -40,7 +41,8 @@ def providers_file(path, steps):
     rules = [f"{s['text']} => {ANSWERS.get(s['intent'], 'Very well.')}"
              for s in sorted(steps, key=lambda s: -len(s["text"]))]
     with open(path, "w", encoding="utf-8") as f:
-        f.write("bind: 127.0.0.1:0\nlog: asked.log\nhear:\n  count: server\n"
+        f.write("bind: 127.0.0.1:0\nlog: asked.log\nlog_sent: true\nhear:\n  count: server\n"
+                f"  level: {FAINT}\n"
                 f"  end_of_turn: constant {DELAYS['end_of_turn']}\n  finalize: constant 0\n"
                 "  texts:\n" + "".join(f"    - {quoted(t)}\n" for t in heard) +
                 f"answer:\n  first_token: constant {DELAYS['first_token']}\n  token: constant 5\n"
@@ -60,7 +62,7 @@ def agent_file(path, name, at, tts):
                 f'llm: {{provider: openai, base_url: "http://{at}/v1", api_key: simulated, '
                 "model: simulated}\n"
                 f"tts: {SPEAKERS[tts].format(at=at)}\n"
-                "vad: {provider: silero, stop_ms: 120}\n"
+                "vad: {provider: silero, confidence: 0.5, stop_ms: 120}\n"
                 "patience: {complete_ms: 200, open_ms: 900}\n")
 
 

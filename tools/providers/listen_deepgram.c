@@ -207,9 +207,9 @@ static void finish(struct peer *p, struct deepgram *d, int64_t due_ns, bool fina
         r.to_ms = r.from_ms;
     if (due_ns < d->final_due)
         due_ns = d->final_due;
-    jsonw_put_int(peer_note(p, "speech ends"), "at_audio_ms", r.to_ms);
-    diary_text(&p->server->diary, "text", d->l.text);
-    jsonw_put_int(&p->server->diary.w, "audio_bytes", (int64_t)d->l.bytes);
+    struct jsonw *w = listening_note_end(p, &d->l, due_ns, finalize);
+    jsonw_put_int(w, "at_audio_ms", r.to_ms);
+    jsonw_put_int(w, "audio_bytes", (int64_t)d->l.bytes);
     diary_end(&p->server->diary);
     result_send(p, due_ns, &r);
     d->last_word_ms = r.to_ms;

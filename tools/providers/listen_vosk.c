@@ -57,7 +57,8 @@ static void told(struct peer *p, enum listening_event event)
     v->ended = true;
     v->said = v->l.text;
     v->due_ns = v->l.voiced_ns + peer_draw(p, &p->server->settings->end_of_turn);
-    peer_note_text(p, "speech ends", v->said);
+    listening_note_end(p, &v->l, v->due_ns, false);
+    diary_end(&p->server->diary);
 }
 
 static void audio(struct peer *p, struct vosk *v, struct slice data)

@@ -47,6 +47,22 @@ struct slice listening_take(struct peer *p, struct listening *l)
     return l->text;
 }
 
+struct jsonw *listening_note_end(struct peer *p, const struct listening *l, int64_t due_ns,
+                                 bool asked)
+{
+    struct jsonw *w = peer_note(p, "speech ends");
+
+    diary_text(&p->server->diary, "text", l->text);
+    jsonw_key(w, "voiced_ms");
+    jsonw_double(w, (double)l->voiced_ns / 1e6, 3);
+    jsonw_key(w, "waited_ms");
+    jsonw_double(w, asked ? 0 : (double)l->waited_ns / 1e6, 3);
+    jsonw_key(w, "due_ms");
+    jsonw_double(w, (double)due_ns / 1e6, 3);
+    jsonw_put_bool(w, "asked", asked);
+    return w;
+}
+
 size_t listening_words(const struct listening *l)
 {
     int64_t said_ms = hearing_ms(&l->ear, l->ear.clock - l->ear.first);
@@ -106,9 +122,9 @@ static void pcm_hear(struct peer *p, struct listening *l, const int16_t *pcm, si
     for (;;) {
         int64_t last = l->ear.last;
         enum hearing_event event = hearing_feed(&l->ear, pcm, count, &used);
+        l->waited_ns = (int64_t)(left + count - used) * NS_PER_S / (int64_t)l->ear.rate_hz;
         if (l->ear.last != last)
-            l->voiced_ns =
-                peer_now(p) - (int64_t)(left + count - used) * NS_PER_S / (int64_t)l->ear.rate_hz;
+            l->voiced_ns = peer_now(p) - l->waited_ns;
         if (event == HEARING_NOTHING)
             return;
         window_tell(p, l, event, told);

@@ -24,6 +24,7 @@ struct listening {
     size_t script_index;
     size_t in_order, timed; /* next lines */
     int64_t voiced_ns;      /* when the last loud window came in */
+    int64_t waited_ns;      /* of the last event: its sound came with so much that is younger */
     struct slice text;      /* of the utterance that goes on, or of the one that ended */
     uint8_t odd;            /* half a sample */
     bool has_odd;
@@ -38,6 +39,11 @@ void listening_begin(struct peer *p, struct listening *l, uint32_t rate_hz,
 void listening_audio(struct peer *p, struct listening *l, struct slice audio, listening_told told);
 /* The utterance that goes on is over: its text, and the script is one line further. */
 struct slice listening_take(struct peer *p, struct listening *l);
+/* The log's line of an utterance that is over: its text, when its last loud window came in, how
+ * long the sound that showed its end had waited for younger sound to come with, when the result is
+ * due, and whether the client asked for the end. Whoever calls it ends the line. */
+struct jsonw *listening_note_end(struct peer *p, const struct listening *l, int64_t due_ns,
+                                 bool asked);
 /* How many words of l->text have been said by now. */
 size_t listening_words(const struct listening *l);
 /* Milliseconds of sound so far. */

@@ -362,6 +362,22 @@ static void drip(struct peer *p, int64_t now)
     piece_over(p, kind);
 }
 
+/* What an event stream says goes in as text; of a socket's messages, which may be sound, the time
+ * and the size are enough. */
+static void note_sent(struct peer *p, const struct piece *x)
+{
+    struct slice text, chunk = slice_of(x->bytes, x->len);
+    struct jsonw *w = peer_note(p, "sent");
+
+    jsonw_key(w, "due_ms");
+    jsonw_double(w, (double)(x->due_ns + p->late_ns) / 1e6, 3);
+    jsonw_put_int(w, "bytes", (int64_t)x->len);
+    slice_cut(chunk, '\n', &text); /* its length */
+    if (p->state != PEER_SOCKET && slice_starts(text, SLICE("data: ")))
+        diary_text(&p->server->diary, "text", slice_trim(text));
+    diary_end(&p->server->diary);
+}
+
 static void piece_send(struct peer *p)
 {
     struct piece *x = piece_take(p, NULL);
@@ -369,6 +385,8 @@ static void piece_send(struct peer *p)
 
     p->content_sent += x->kind != PIECE_PLAIN;
     p->bytes_out += x->len;
+    if (p->server->settings->log_sent && x->kind == PIECE_CONTENT)
+        note_sent(p, x);
     x->write.data = p;
     if (uv_write(&x->write, (uv_stream_t *)&p->tcp, &out, 1, on_written) < 0) {
         free(x);

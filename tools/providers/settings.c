@@ -17,6 +17,8 @@ static const struct schema_field fields[] = {
      .help = "Where all the services listen; port 0: any free one."},
     {"log", FIELD_PATH, AT(log), LOG_CONSOLE,
      .help = "File of JSON lines with all that was asked; stdout: standard output."},
+    {"log_sent", FIELD_BOOL, AT(log_sent), "false",
+     .help = "Also a line for each piece of an answer that is sent."},
     {"seed", FIELD_WHOLE, AT(seed), "1", NULL, 0, 9007199254740992.0,
      .help = "Delays and faults repeat with it; 0: others each time."},
     {"keys", FIELD_TEXTS, AT(keys), "", NULL, 0, SETTINGS_KEYS, "[secret]",

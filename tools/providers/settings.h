@@ -24,6 +24,7 @@ struct hear_script {
 struct settings {
     struct bind_address bind;
     const char *log; /* NULL: standard output */
+    bool log_sent;
     int64_t seed;
     struct text_list keys;
     /* what it hears */
