@@ -55,6 +55,7 @@
     MESSAGE(AUDIO_CUT, audio_msg)     /* leg -> recorder: from here on it was never heard */       \
     /* ---- conversation ---- */                                                                   \
     MESSAGE(STT_LISTEN, expect_msg)    /* call -> stt: an utterance begins */                      \
+    MESSAGE(STT_PAUSE, epoch_msg)      /* call -> stt: the caller paused, it may be over */        \
     MESSAGE(STT_FINISH, epoch_msg)     /* call -> stt: it is over */                               \
     MESSAGE(STT_FORGET, epoch_msg)     /* call -> stt: it was none */                              \
     MESSAGE(STT_WORDS, stt_words_msg)  /* stt -> call; frame: text so far */                       \

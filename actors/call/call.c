@@ -283,6 +283,8 @@ static void on_speech(struct call *c, const struct leg_speech_msg *m)
         return;
     if (!m->speaking) {
         call_turn(c, (struct turn_event){.kind = ON_PAUSE, .at_ns = m->at_ns});
+        if (c->turn.state == TURN_ENDPOINTING)
+            call_send_epoch(c, c->stt, STT_PAUSE, c->turn.epoch);
         return;
     }
     call_turn(c, (struct turn_event){.kind = ON_SPEECH, .at_ns = m->at_ns});

@@ -190,6 +190,13 @@ static void begin_listening(struct stt *stt, const struct expect_msg *m)
     set_listening(stt, true);
 }
 
+/* Not to one that still gets what came before the pause. */
+static void on_pause(struct stt *stt, uint32_t epoch)
+{
+    if (!stt->kept.pcm || stt->kept.given == stt->kept.samples)
+        engine_command(&stt->engine, INPUT_SPEECH, epoch, SLICE_NONE);
+}
+
 static void on_finish(struct stt *stt, uint32_t epoch)
 {
     set_listening(stt, false);
@@ -296,6 +303,9 @@ static void on_message(struct stt *stt, const struct msg *m)
         break;
     case STT_LISTEN:
         begin_listening(stt, msg_body(m, expect_msg));
+        break;
+    case STT_PAUSE:
+        on_pause(stt, msg_body(m, epoch_msg)->epoch);
         break;
     case STT_FINISH:
         on_finish(stt, msg_body(m, epoch_msg)->epoch);

@@ -84,7 +84,8 @@ enum provider_input_kind {
     INPUT_START,  /* first input: config is valid from here on */
     INPUT_AUDIO,  /* stt: data is PCM16 mono at ops->rate_hz, any whole number of samples */
     INPUT_SPEECH, /* stt: VAD says speech starts (flag 1; data: the answer that the agent has asked
-                     for, see EVENT_EXPECTS, or nothing) or pauses (flag 0) */
+                     for, see EVENT_EXPECTS, or nothing) or pauses (flag 0): it may be
+                     over, so what is gathered had better go out */
     INPUT_FINISH, /* stt: the utterance `epoch` is over, give its final; tts: text of epoch is all
                      in, see ops->ahead */
     INPUT_TEXT,   /* tts: data is one clause of `epoch` to speak */

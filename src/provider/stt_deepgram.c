@@ -15,6 +15,7 @@
 #define HEAD_BYTES    (CLOUD_KEY_MAX + 64)
 #define URL_BYTES     (WEB_URL_MAX + 2048)
 #define PIECE_MS      60   /* sound is gathered up to here: a message costs more than its bytes */
+#define HURRY_MS      400  /* of sound behind a pause goes as it comes: the end may be near */
 #define BURST_MS      1000 /* and what has waited goes in messages of so much */
 #define KEEP_ALIVE_NS SECONDS(4) /* the service hangs up after 10 s without a word */
 #define RETRY_NS      SECONDS(1) /* after the actor has given up, before the next utterance tries */
@@ -44,6 +45,7 @@ struct deepgram {
     int64_t spoke_ns; /* when something was sent last */
     uint64_t sent_at; /* position behind the last byte sent */
     uint64_t sent;    /* bytes on this socket: the service's clock */
+    uint64_t hurry;   /* up to this position of the sound nothing is gathered */
     uint64_t stale;   /* its instant before which words belong to what is over; 0: none do */
     bool silent;      /* the service has sent nothing at all since this utterance began */
     uint64_t from;    /* its clock then */
@@ -148,7 +150,8 @@ static void pump(struct deepgram *d, const struct loaded *l, int64_t now_ns, str
 {
     if (d->link != LINK_UP)
         return;
-    send_sound(d, l, d->u.finishing ? 1 : l->bytes_per_s * PIECE_MS / 1000, now_ns, out);
+    bool hurry = d->u.finishing || d->sent_at < d->hurry;
+    send_sound(d, l, hurry ? 1 : l->bytes_per_s * PIECE_MS / 1000, now_ns, out);
     if (!d->u.finishing || d->finalized)
         return;
     if (d->sent == 0) { /* nothing was heard on this socket, so nothing would be answered */
@@ -328,9 +331,11 @@ static void take_sound(struct deepgram *d, const struct provider_input *in, stru
 static void take_speech(struct deepgram *d, const struct provider_input *in, int64_t now_ns,
                         struct intents *out)
 {
-    if (!in->flag || !open_utterance(d, in->epoch, out))
+    if (!open_utterance(d, in->epoch, out))
         return;
-    if (d->link == LINK_DOWN && !d->fatal && now_ns - d->down_ns >= RETRY_NS)
+    if (!in->flag)
+        d->hurry = d->u.end + loaded_of(in)->bytes_per_s * HURRY_MS / 1000;
+    else if (d->link == LINK_DOWN && !d->fatal && now_ns - d->down_ns >= RETRY_NS)
         connect_now(d, loaded_of(in), out);
 }
 

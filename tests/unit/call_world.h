@@ -47,6 +47,7 @@ static struct {
     const char *late;  /* said for `late_epoch` when the test asks for it */
     uint32_t late_epoch;
     const char *reply;   /* of the next INPUT_TURN; NULL: nothing comes */
+    uint32_t paused;     /* the utterance of which a pause was told last */
     const char *expects; /* the answer that this reply asks for; NULL: it does not say */
     char expected[64];   /* what the recogniser was told last */
     bool open;           /* it goes on, says the model */
@@ -104,7 +105,9 @@ static inline void stt_step(void *state, const struct provider_input *in, int64_
     uint32_t place = place_of(in, PROVIDER_STT);
 
     (void)state;
-    if (in->kind == INPUT_SPEECH) {
+    if (in->kind == INPUT_SPEECH && !in->flag)
+        stub.paused = in->epoch;
+    if (in->kind == INPUT_SPEECH && in->flag) {
         assert_int_equal(slice_cstr(in->data, stub.expected, sizeof(stub.expected)), 0);
         stub.heard_bytes[place] = 0;
     }

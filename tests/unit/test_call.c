@@ -33,6 +33,8 @@ static void an_answer_is_expected_once_its_question_is_heard(void **state)
     stub.expects = "day";
     speak(600);
     assert_string_equal(stub.expected, "");
+    uint32_t first = stub.paused;
+    assert_int_not_equal(first, 0); /* of a pause it is told too */
     audible();
     played();
     stub.final = "monday";
@@ -40,6 +42,7 @@ static void an_answer_is_expected_once_its_question_is_heard(void **state)
     stub.expects = "time";
     speak(600);
     assert_string_equal(stub.expected, "day");
+    assert_true(stub.paused > first);
     speak(600); /* it goes on before that reply was heard: the day is still what was asked */
     assert_string_equal(stub.expected, "day");
     audible();
