@@ -1,5 +1,6 @@
 """What carriers ask and tell over HTTP: answered only with a signature that fits, with XML that
-puts the call onto a media socket; what they tell of a call stands in its log."""
+puts the call onto a media socket; what they tell of a call stands in its log. By plain HTTP, as
+behind a proxy, and over the server's own certificate."""
 
 import argparse
 import base64
@@ -8,7 +9,9 @@ import hmac
 import http.client
 import http.server
 import json
+import shutil
 import socket
+import ssl
 import tempfile
 import threading
 import urllib.error
@@ -17,6 +20,7 @@ import xml.etree.ElementTree as xml
 
 from tests.live.caller import Call, steps_of
 from tests.live.result import Result
+from tests.live.secure import Authority, Tunnel, refuses_plain
 from tests.live.server import Server, short_agent
 
 PUBLIC = "https://voice.example.com"
@@ -50,10 +54,28 @@ def vobiz_headers(target, _):
 SIGN = {"twilio": twilio_headers, "plivo": plivo_headers, "vobiz": vobiz_headers}
 
 
+class Secured:
+    """A server whose media port speaks TLS, for those who know its authority."""
+
+    def __init__(self, server, authority):
+        self.server = server
+        self.context = ssl.create_default_context(cafile=authority.path)
+
+    def __getattr__(self, name):
+        return getattr(self.server, name)
+
+
+def connection_to(server):
+    if isinstance(server, Secured):
+        return http.client.HTTPSConnection("127.0.0.1", server.media_port, timeout=10,
+                                           context=server.context)
+    return http.client.HTTPConnection("127.0.0.1", server.media_port, timeout=10)
+
+
 def ask(server, target, fields=None, headers=None, method="POST"):
     """Status and body of one request to the media port."""
     body = urllib.parse.urlencode(fields or {}) if method == "POST" else None
-    connection = http.client.HTTPConnection("127.0.0.1", server.media_port, timeout=10)
+    connection = connection_to(server)
     connection.request(method, target, body, {"Content-Type": FORM, **(headers or {})})
     answer = connection.getresponse()
     text = answer.read().decode()
@@ -125,14 +147,16 @@ def numbers(r, server):
     r.check(status == 404, f"an agent that is not there gets {status}")
 
 
-def whole_call(r, server):
-    """A call from the webhook to the log, with what the carrier tells before and after its end."""
+def whole_call(r, server, through=None):
+    """A call from the webhook to the log, with what the carrier tells before and after its end;
+    `through` is where the caller's media goes."""
+    through = through or server
     status, text = signed(server, "twilio", "/twilio/voice?agent=clinic",
                           {"CallSid": "CA3", "From": "+15550001", "To": "+15550002"})
     if not r.check(status == 200, f"the webhook gets {status} {text}"):
         return
     _, token = media_of(r, "twilio", text, "the call")
-    call = Call(server, steps_of([("goodbye", "rms")], barge_in=0), options=("--token", token))
+    call = Call(through, steps_of([("goodbye", "rms")], barge_in=0), options=("--token", token))
     report = call.finish()
     if not r.check(report["status"] == "completed", f"the call: {report}"):
         return
@@ -145,7 +169,7 @@ def whole_call(r, server):
     if r.check(log, "the call has no log"):
         told = [(e["status"], e["duration_seconds"]) for e in log["carrier_events"]]
         r.check(told == [("in-progress", 7), ("completed", 7)], f"the log has {told}")
-    again = Call(server, steps_of([("goodbye", "rms")], barge_in=0),
+    again = Call(through, steps_of([("goodbye", "rms")], barge_in=0),
                  options=("--token", token)).finish()
     r.check(again["status"] != "completed", "a token was good twice")
 
@@ -244,6 +268,25 @@ def dialling(r, server, carrier):
             f"a carrier that is away is told as {status} {message}")
 
 
+def secured(r, folder, config):
+    """The same over TLS of the server's own: the webhook's POST, its GET, the call, the status."""
+    if not r.check(shutil.which("openssl"), "openssl is missing"):
+        return
+    authority = Authority(folder)
+    authority.issue(1)
+    certificate = {"tls_certificate": authority.at("server.pem"),
+                   "tls_key": authority.at("server.key")}
+    with Server(folder, {**config, "media": certificate}, name="secured") as plain:
+        plain.start()
+        server = Secured(plain, authority)
+        signatures(r, server)
+        tunnel = Tunnel(server.media_port, server.context)
+        whole_call(r, server, tunnel)
+        tunnel.close()
+        r.check(refuses_plain(server.media_port), "the media port answers without TLS")
+        r.check(server.stop() == 0, "the server with a certificate did not end in order")
+
+
 def unconfigured(r, folder, agent):
     """Without an account only a server for local peers answers."""
     with Server(folder, agent=agent, name="open") as server:
@@ -280,6 +323,7 @@ def main():
             hostile(r, server)
             dialling(r, server, carrier)
             r.check(server.stop() == 0, "the server did not end in order")
+        secured(r, folder, config)
         unconfigured(r, folder, agent)
     r.finish()
 
