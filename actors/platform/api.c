@@ -63,22 +63,27 @@ static void on_deadline(struct api *api, uint32_t cookie)
 /* ---- requests ---- */
 
 /* A page of somebody else's, open in a browser on this machine, reaches this port too; it may not
- * read answers, but it must not have calls placed or tokens made either. */
+ * read answers, but it must not have calls placed or tokens made either. Where its name has been
+ * made to lead here it might read answers: on loopback only our own names are answered. Elsewhere
+ * this machine has names that nobody told us, and something before it that knows who may. */
 static bool is_foreign(struct api *api, const struct http_ask *ask)
 {
-    const char *public = api_world(api)->world->config->public_url;
-    const char *host = strstr(public, "://");
+    const struct config *config = api_world(api)->world->config;
+    const char *host = strstr(config->public_url, "://");
+    struct slice known = slice_str(host ? host + 3 : "");
 
-    if (strcmp(ask->route->method, "GET") == 0)
-        return false;
-    return !http_ask_own(ask, slice_str(host ? host + 3 : ""));
+    if (config->api_bind.loopback && !http_ask_by_own_name(ask, known))
+        return true;
+    return strcmp(ask->route->method, "GET") != 0 && !http_ask_own(ask, known);
 }
 
 static void dispatch(struct api *api, const struct http_ask *ask)
 {
     if (is_foreign(api, ask)) {
         metrics_add(METRIC_HTTP_FOREIGN, 1);
-        answer_fail(api, ask->id, 403, "foreign_origin", "a page of another site may not ask this",
+        answer_fail(api, ask->id, 403, "foreign_origin",
+                    "a page of another site may not ask this, "
+                    "nor on loopback one asked by a name other than localhost or public_url's",
                     NULL);
         return;
     }

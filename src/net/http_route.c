@@ -85,6 +85,11 @@ bool http_ask_own(const struct http_ask *ask, struct slice known)
     return host.len && slice_equal_nocase(host, ask->host) && is_known(host, known);
 }
 
+bool http_ask_by_own_name(const struct http_ask *ask, struct slice known)
+{
+    return ask->host.len == 0 || is_known(ask->host, known);
+}
+
 int http_range(struct slice range, uint64_t size, uint64_t *from, uint64_t *bytes)
 {
     const struct slice unit = SLICE("bytes=");

@@ -100,6 +100,10 @@ bool http_ask_arg(const struct http_ask *ask, const char *name, struct slice *va
  * was asked; and the host must be a number, localhost or `known` ("" for none), since any name can
  * be made to lead here. Pure. */
 bool http_ask_own(const struct http_ask *ask, struct slice known);
+/* Was it asked for by a number, localhost, `known` ("" for none), or by no name at all? Any other
+ * name may be a stranger's that is made to lead here, and a page of that name could read what is
+ * answered. Pure. */
+bool http_ask_by_own_name(const struct http_ask *ask, struct slice known);
 /* A Host without its port; the brackets of a numeric address stay. */
 struct slice http_host_name(struct slice host);
 /* What a Range header (RFC 9110, 14.2) asks of `size` bytes. 0: *from and *bytes say it; -ENOENT:

@@ -226,14 +226,17 @@ def try_idle(r, server, count):
 
 API = [
     ("garbage", b"\x00\xff\x00\xff\r\n\r\n"),
-    ("a huge header", b"GET /health HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 100000 + b"\r\n\r\n"),
-    ("a length that lies", b"POST /calls HTTP/1.1\r\nHost: a\r\n"
+    ("a huge header", b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 100000 +
+     b"\r\n\r\n"),
+    ("a length that lies", b"POST /calls HTTP/1.1\r\nHost: localhost\r\n"
      b"Content-Length: 99999999999\r\n\r\n{"),
-    ("no JSON", b"POST /calls HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"),
-    ("deep JSON", b"POST /calls HTTP/1.1\r\nHost: a\r\nContent-Length: 4000\r\n\r\n" + b"[" * 4000),
-    ("an id that climbs", b"GET /call-logs/..%2f..%2fetc HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("no JSON", b"POST /calls HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"),
+    ("deep JSON", b"POST /calls HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000\r\n\r\n" +
+     b"[" * 4000),
+    ("an id that climbs", b"GET /call-logs/..%2f..%2fetc HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    ("a name made to lead here", b"GET /health HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
     ("an upgrade", upgrade("/actors")),
-    ("chunks", b"POST /calls HTTP/1.1\r\nHost: a\r\n"
+    ("chunks", b"POST /calls HTTP/1.1\r\nHost: localhost\r\n"
      b"Transfer-Encoding: chunked\r\n\r\nfffffff\r\nx"),
 ]
 

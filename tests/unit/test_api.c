@@ -260,7 +260,7 @@ static int start_all(void **state)
     config = (struct config){.public_url = "https://voice.example.org",
                              .data_dir = data_dir,
                              .drain_seconds = 5,
-                             .api_bind = {.host = "127.0.0.1"},
+                             .api_bind = {.host = "127.0.0.1", .loopback = true},
                              .api_certificate = "",
                              .api_key = ""};
     world.config = &config;
@@ -321,7 +321,7 @@ static int end_all(void **state)
 /* ---- the client ---- */
 
 /* Further header lines of the next request. */
-static const char *more_headers = "Host: x\r\n";
+static const char *more_headers = "Host: localhost\r\n";
 
 static const char *request(const char *method, const char *path, const char *body)
 {
@@ -549,14 +549,14 @@ static void serves_recordings(void **state)
     EXPECT(200, "GET", "/call-logs/r-1/recording", NULL, "0123456789");
     assert_non_null(strstr(got, "audio/wav"));
     assert_non_null(strstr(got, "accept-ranges: bytes"));
-    more_headers = "Host: x\r\nRange: bytes=2-4\r\n";
+    more_headers = "Host: localhost\r\nRange: bytes=2-4\r\n";
     EXPECT(206, "GET", "/call-logs/r-1/recording", NULL, "234");
     assert_non_null(strstr(got, "content-range: bytes 2-4/10"));
     assert_null(strstr(got, "2345"));
-    more_headers = "Host: x\r\nRange: bytes=10-\r\n";
+    more_headers = "Host: localhost\r\nRange: bytes=10-\r\n";
     EXPECT(416, "GET", "/call-logs/r-1/recording", NULL, "");
     assert_non_null(strstr(got, "content-range: bytes */10"));
-    more_headers = "Host: x\r\n";
+    more_headers = "Host: localhost\r\n";
     EXPECT(404, "GET", "/call-logs/r-2/recording", NULL, "no_recording");
     EXPECT(404, "GET", "/call-logs/r-3/recording", NULL, "no_recording");
     EXPECT(404, "GET", "/call-logs/r-4/recording", NULL, "no_recording");
@@ -587,11 +587,17 @@ static void refuses_pages_of_others(void **state)
     EXPECT(403, "DELETE", "/calls/12345678-0000-01-000001", NULL, "foreign_origin");
     more_headers = "Host: evil.example\r\nOrigin: http://evil.example\r\n";
     EXPECT(403, "POST", "/media-tokens", "{\"agent\":\"desk\"}", "foreign_origin");
+    more_headers = "Host: evil.example:8000\r\n"; /* its name leads here: no Origin on a GET */
+    EXPECT(403, "GET", "/health", NULL, "foreign_origin");
+    EXPECT(403, "GET", "/call-logs/12345678-0000-01-000001", NULL, "foreign_origin");
+    EXPECT(403, "POST", "/media-tokens", "{\"agent\":\"desk\"}", "foreign_origin");
+    more_headers = "Host: voice.example.org\r\n";
+    EXPECT(200, "GET", "/health", NULL, "status");
     more_headers = "Host: 127.0.0.1:8000\r\nOrigin: http://127.0.0.1:8000\r\n";
     EXPECT(200, "POST", "/media-tokens", "{\"agent\":\"desk\"}", "token");
     more_headers = "Host: voice.example.org\r\nOrigin: https://voice.example.org\r\n";
     EXPECT(200, "POST", "/media-tokens", "{\"agent\":\"desk\"}", "token");
-    more_headers = "Host: x\r\n";
+    more_headers = "Host: localhost\r\n";
 }
 
 /* Until both shards hold another version than `old`: which one. */

@@ -569,6 +569,32 @@ static void knows_its_own_pages(void **state)
     }
 }
 
+static void knows_its_own_names(void **state)
+{
+    static const struct {
+        const char *host;
+        bool own;
+    } cases[] = {
+        {"", true},
+        {"127.0.0.1", true},
+        {"127.0.0.1:8000", true},
+        {"[::1]:8000", true},
+        {"localhost:8000", true},
+        {"LOCALHOST", true},
+        {"voice.example.org:8000", true},
+        {"evil.example:8000", false},
+        {"localhost.evil.example", false},
+        {"127.0.0.1.evil.example", false},
+        {"[evil.example]", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct http_ask ask = {.host = slice_str(cases[i].host)};
+        assert_int_equal(http_ask_by_own_name(&ask, SLICE("voice.example.org")), cases[i].own);
+    }
+}
+
 static void reads_ranges(void **state)
 {
     static const struct {
@@ -627,6 +653,7 @@ int main(void)
         TEST(closes_files_of_those_who_go),
         TEST(passes_headers_on),
         cmocka_unit_test(knows_its_own_pages),
+        cmocka_unit_test(knows_its_own_names),
         cmocka_unit_test(reads_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
