@@ -25,6 +25,7 @@ from tests.live.server import Server, program, short_agent
 
 GAP_MS = 40         # longest silence of the page's making inside a sentence
 STOP_MS = 250       # from the decision that the caller speaks to silence at the loudspeaker
+CLOCK_MS = 20       # a block is taken to leave when the earliest of all could: so much too early
 RATE_HZ = 8000
 # When the caller speaks, in seconds from the microphone's opening; the third one interrupts.
 SCRIPT = [
@@ -252,6 +253,10 @@ def check_stop(r, tapped, server, call_id, judge):
     r.facts["stop_ms"] = [round(s) for s in stops]
     r.check(len(stops) == len(decided) and (not judge or max(stops, default=0) <= STOP_MS),
             f"playback stopped {r.facts['stop_ms']} ms after the decision")
+    # Before the decision nothing can stop it: earlier than the page's clock errs, the silence was
+    # there already, and no stop was measured.
+    r.check(not judge or min(stops, default=0) >= -CLOCK_MS,
+            f"nothing was being played {r.facts['stop_ms']} ms from the decision")
 
 
 def check_sound(r, tapped, log, recording, folder):
