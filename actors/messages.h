@@ -102,6 +102,10 @@ enum actor_message {
 /* What a call calls its children. */
 enum call_role { ROLE_LEG = 1, ROLE_STT, ROLE_LLM, ROLE_TTS, ROLE_RECORDER, ROLE_TOOL };
 
+/* What a switchboard calls its children: a call by its agent's index, and these. */
+#define ROLE_STRANGER 0u         /* a door, or a leg, that nobody has let in yet */
+#define ROLE_EXPECTED UINT32_MAX /* one that was let in: a call's place is kept for it */
+
 #define AGENT_NAME_BYTES 64
 #define CALL_ID_BYTES    28
 

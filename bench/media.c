@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "media/cpu.h"
 #include "media/g711.h"
 #include "media/resample.h"
 #include "media/vad.h"
@@ -132,7 +133,7 @@ static void bench_silero(const char *folder, const char *file)
     }
     vad_silero_init(&s, &weights);
     fast = least_ns(run_silero, &s);
-    s.fast = false;
+    s.code = MEDIA_PLAIN;
     plain = least_ns(run_silero, &s);
     report(file, fast * 20 / VAD_SILERO_WINDOW_MS, plain * 20 / VAD_SILERO_WINDOW_MS);
     vad_weights_close(&weights);

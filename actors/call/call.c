@@ -510,6 +510,8 @@ static void on_timer(struct call *c, uint32_t tag)
         call_late(c);
     else if (tag == LAST_TAG)
         actor_stop_self(&c->actor, c->last);
+    else if (tag == AGAIN_TAG)
+        call_store(c);
     else if (tag == STORE_TAG)
         call_not_stored(c);
     else

@@ -11,6 +11,7 @@
 #include "actors/world.h"
 
 #define UNDERSTOOD_BYTES 512
+#define STORE_AGAIN_NS   MS(100)     /* a lane that is behind is asked again */
 #define STORE_NS         SECONDS(60) /* a store slower than this leaves the log to the next start */
 
 /* Its timers. */
@@ -21,6 +22,7 @@
 #define LAST_TAG  5u
 #define STORE_TAG 6u
 #define WORDS_TAG 7u
+#define AGAIN_TAG 8u
 
 enum phase { CONNECTING, TALKING, ENDING, STORING };
 
@@ -66,6 +68,7 @@ struct call {
     struct cdr cdr;
     struct recorded_msg recorded;
     struct lane_session store;
+    int64_t store_until_ns;
     bool watched;       /* the leg passes on what goes on */
     struct reason last; /* why it ends, once that is told to who watches */
 };
@@ -124,6 +127,8 @@ void call_start(struct call *c, const struct msg *m);
 void call_stop(struct call *c);
 void call_child_ended(struct call *c, const struct child_ended_msg *m);
 void call_stored(struct call *c, const struct lane_msg *done);
+/* AGAIN_TAG: the store's lane had no room. */
+void call_store(struct call *c);
 /* STORE_TAG: the store has not answered. */
 void call_not_stored(struct call *c);
 

@@ -135,25 +135,37 @@ static void leave(struct call *c)
     end(c);
 }
 
-/* Everything is written down; the store gets it, and when it has, the journal may forget. A store
- * may be slower than an actor may be to stop: it has a limit of its own. */
-static void store_log(struct call *c)
+/* The lane may be behind: hundreds of calls end in one tick when a trunk fails. Then it is asked
+ * again. */
+void call_store(struct call *c)
 {
     struct slice records = cdr_copy(&c->cdr);
-    int err = lane_open(&c->actor, LANE_STORE, PROGRAM_STORE, NULL, 0, &c->store);
+    int64_t again_ns = now_of(c) + STORE_AGAIN_NS;
+    int err = 0;
 
-    c->phase = STORING;
+    if (c->store.generation == 0)
+        err = lane_open(&c->actor, LANE_STORE, PROGRAM_STORE, NULL, 0, &c->store);
     if (err == 0)
         err =
             records.len ? lane_run(&c->actor, &c->store, STORE_CALL_FINISH, 0, records) : -EMSGSIZE;
     if (err == 0) {
-        int64_t until_ns = now_of(c) + STORE_NS;
-        actor_timer_set(&c->actor, &c->store_timer, STORE_TAG, until_ns);
-        actor_stop_until(&c->actor, until_ns + ACTOR_STOP_NS);
-        return;
+        actor_timer_set(&c->actor, &c->store_timer, STORE_TAG, c->store_until_ns);
+    } else if (err == -EAGAIN && again_ns < c->store_until_ns) {
+        actor_timer_set(&c->actor, &c->store_timer, AGAIN_TAG, again_ns);
+    } else {
+        log_error("call", &c->about, "the log waits in the journal for the next start (%d)", err);
+        leave(c);
     }
-    log_error("call", &c->about, "the log waits in the journal for the next start (%d)", err);
-    leave(c);
+}
+
+/* Everything is written down; the store gets it, and when it has, the journal may forget. A store
+ * may be slower than an actor may be to stop: it has a limit of its own. */
+static void store_log(struct call *c)
+{
+    c->phase = STORING;
+    c->store_until_ns = now_of(c) + STORE_NS;
+    actor_stop_until(&c->actor, c->store_until_ns + ACTOR_STOP_NS);
+    call_store(c);
 }
 
 void call_stored(struct call *c, const struct lane_msg *done)

@@ -218,12 +218,13 @@ static void hand_over(struct door *d, uint32_t agent)
     struct leg_socket_msg body = {.stream = d->stream.id};
 
     memcpy(args.name, d->name, sizeof(args.name));
-    struct actor *leg = actor_spawn(d->actor.shard, &leg_websocket_type, d->actor.parent, 0, &args,
-                                    sizeof(args), FRAME_NONE);
+    struct actor *leg = actor_spawn(d->actor.shard, &leg_websocket_type, d->actor.parent,
+                                    d->actor.role, &args, sizeof(args), FRAME_NONE);
     if (!leg) {
         refuse(d, 503, "no room for another call");
         return;
     }
+    d->actor.role = ROLE_STRANGER; /* the place that is kept goes with the socket */
     ws_build_101(&b, slice_str(d->key), SLICE_NONE);
     send_bytes(d, builder_slice(&b));
     if (stream_give(&d->stream, &d->actor, leg)) {

@@ -46,6 +46,7 @@ struct switchboard {
     struct agent_use agents[AGENT_VERSIONS_MAX];
     struct claim claims[CLAIMS_MAX];
     uint32_t calls;
+    uint32_t arriving; /* let in, and no call yet: children called ROLE_EXPECTED */
     uint32_t next_call;
     bool draining;
     bool last_knocked; /* nobody new will come in */
@@ -119,7 +120,34 @@ static bool is_full(struct switchboard *s)
     const struct world *world = world_of(&s->actor);
     int64_t share = (world->config->calls_max + world->shards - 1) / world->shards;
 
-    return s->calls >= (uint32_t)share;
+    return s->calls + s->arriving >= (uint32_t)share;
+}
+
+static void count_arriving(struct switchboard *s, int change)
+{
+    s->arriving += (uint32_t)change;
+    metrics_change(METRIC_CALLS_ARRIVING, change);
+}
+
+/* Between the answer to an upgrade and the call lie a round trip and the caller's first messages:
+ * without a place of its own a caller who was let in could be turned away then. The place hangs on
+ * the child's role, so whatever ends a door or a leg gives it back. */
+static void keep_place(struct switchboard *s, struct actor *who)
+{
+    if (who->role == ROLE_EXPECTED)
+        return;
+    who->role = ROLE_EXPECTED;
+    count_arriving(s, 1);
+}
+
+static void take_place_back(struct switchboard *s, struct actor_id id)
+{
+    struct actor *who = actor_find(s->actor.shard, id);
+
+    if (!who || who->role != ROLE_EXPECTED)
+        return;
+    who->role = ROLE_STRANGER;
+    count_arriving(s, -1);
 }
 
 static void count_refusal(const struct switchboard *s, int err)
@@ -136,8 +164,10 @@ static void answer(struct switchboard *s, struct actor_id asker, uint32_t cookie
 {
     struct admitted_msg body = {.err = err, .cookie = cookie, .agent = agent};
 
-    if (err)
+    if (err) {
         count_refusal(s, err);
+        take_place_back(s, asker);
+    }
     actor_send_body(&s->actor, asker, ADMITTED, IF_FULL_DROP, FRAME_NONE, &body, sizeof(body));
 }
 
@@ -173,16 +203,26 @@ static void claim_token(struct switchboard *s, const struct msg *m, uint32_t age
 static void on_admit(struct switchboard *s, const struct msg *m)
 {
     const struct admit_msg *ask = msg_body(m, admit_msg);
+    struct actor *who = actor_find(s->actor.shard, m->from);
     uint32_t agent = find_agent(s, ask->agent);
+    bool token = ask->token_given && m->frame != FRAME_NONE;
 
-    if (agent == 0)
+    if (!who) /* it has left meanwhile */
+        return;
+    if (agent == 0) {
         answer(s, m->from, ask->cookie, ENOENT, 0);
-    else if (is_full(s)) /* who knocked before a drain is let in: nobody else has its socket */
+    } else if (who->role != ROLE_EXPECTED && is_full(s)) {
+        /* Who knocked before a drain is let in: nobody else has its socket. */
         answer(s, m->from, ask->cookie, EBUSY, 0);
-    else if (ask->token_given && m->frame != FRAME_NONE)
-        claim_token(s, m, agent);
-    else
-        answer(s, m->from, ask->cookie, ask->token_not_asked ? 0 : EACCES, agent);
+    } else if (!token && !ask->token_not_asked) {
+        answer(s, m->from, ask->cookie, EACCES, agent);
+    } else {
+        keep_place(s, who);
+        if (token)
+            claim_token(s, m, agent);
+        else
+            answer(s, m->from, ask->cookie, 0, agent);
+    }
 }
 
 static void kept(struct switchboard *s, struct actor_id asker, int err)
@@ -266,17 +306,17 @@ static void on_arrived(struct switchboard *s, const struct msg *m)
     struct call_start_msg args = {
         .agent = body->agent, .leg = m->from, .rate_hz = (uint16_t)body->rate_hz};
 
-    if (!leg || leg->life != ACTOR_RUNNING)
+    if (!leg || leg->life != ACTOR_RUNNING || !call_check(leg, leg->role == ROLE_EXPECTED))
         return;
+    take_place_back(s, m->from); /* from here on its call counts */
     /* A newer version may have come since it was admitted; the old one may be on its way out. */
     if (!s->agents[args.agent].offered)
         args.agent = find_agent(s, agent_id_of(s, args.agent));
     memcpy(args.protocol, body->protocol, sizeof(args.protocol));
     frame_ref who = FRAME_NONE;
-    bool room = !is_full(s);
-    if (room && m->frame != FRAME_NONE)
+    if (m->frame != FRAME_NONE)
         who = frame_keep(shard_pool(s->actor.shard), m->frame);
-    if (!room || !spawn_call(s, &args, who)) {
+    if (!spawn_call(s, &args, who)) {
         count_refusal(s, EBUSY);
         actor_stop(s->actor.shard, m->from, REASON(EBUSY, "no room for another call"));
     }
@@ -341,8 +381,13 @@ static void on_press(struct switchboard *s, const struct msg *m)
 
 static void on_child_ended(struct switchboard *s, const struct child_ended_msg *m)
 {
-    if (m->role == 0) /* a door, or a leg that never became a call */
+    if (m->role == ROLE_STRANGER)
         return;
+    if (m->role == ROLE_EXPECTED) {
+        count_arriving(s, -1);
+        metrics_add(METRIC_CALLS_NOT_ARRIVED, 1);
+        return;
+    }
     s->calls--;
     s->agents[m->role].calls--;
     release_unused(s, m->role);
@@ -390,6 +435,7 @@ static void on_tree_ask(struct switchboard *s, const struct msg *m)
     jsonw_put_int(&tree.w, "shard", shard_index(s->actor.shard));
     jsonw_put_int(&tree.w, "actors_count", load.actors);
     jsonw_put_int(&tree.w, "calls", s->calls);
+    jsonw_put_int(&tree.w, "arriving", s->arriving);
     jsonw_put_int(&tree.w, "queue_depth", load.queue_depth);
     jsonw_put_int(&tree.w, "frames_used", load.frames_used);
     jsonw_put_int(&tree.w, "frames_max", load.frames_max);
@@ -415,8 +461,8 @@ static void on_tree_ask(struct switchboard *s, const struct msg *m)
 static void on_accepted(struct switchboard *s, const struct io_msg *m)
 {
     struct door_start_msg args = {.stream = m->id, .tls = s->tls, .peer = m->peer};
-    struct actor *door =
-        actor_spawn(s->actor.shard, &door_type, &s->actor, 0, &args, sizeof(args), FRAME_NONE);
+    struct actor *door = actor_spawn(s->actor.shard, &door_type, &s->actor, ROLE_STRANGER, &args,
+                                     sizeof(args), FRAME_NONE);
     io_id id = m->id;
 
     if (door)
@@ -474,6 +520,7 @@ static void on_timer(struct switchboard *s, uint32_t tag)
 /* The last of the calls has gone: nobody needs the network any more. */
 static void end(struct switchboard *s)
 {
+    count_arriving(s, -(int)s->arriving); /* it hears no more of who ended with it */
     actor_stop(s->actor.shard, shard_only(s->actor.shard, &network_type), REASON_NONE);
     actor_end(&s->actor);
 }

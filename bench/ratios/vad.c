@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "bench/ratios/ratios.h"
+#include "media/cpu.h"
 #include "media/vad.h"
 
 #define FRAME     160
@@ -71,10 +72,10 @@ static bool same_energy(uint32_t inputs)
     return true;
 }
 
-static bool prepare_network(void)
+static bool prepare_network(enum media_code code)
 {
     fill();
-    if (vad_weights_open(&weights, WEIGHTS))
+    if (code > media_best() || vad_weights_open(&weights, WEIGHTS))
         return false;
     network = calloc(RATIOS_CALLS, sizeof(*network));
     network_plain = calloc(RATIOS_CALLS, sizeof(*network_plain));
@@ -83,9 +84,20 @@ static bool prepare_network(void)
     for (uint32_t i = 0; i < RATIOS_CALLS; i++) {
         vad_silero_init(&network[i], &weights);
         vad_silero_init(&network_plain[i], &weights);
-        network_plain[i].fast = false;
+        network[i].code = (uint8_t)code;
+        network_plain[i].code = MEDIA_PLAIN;
     }
     return true;
+}
+
+static bool prepare_avx2(void)
+{
+    return prepare_network(MEDIA_AVX2);
+}
+
+static bool prepare_avx512(void)
+{
+    return prepare_network(MEDIA_AVX512);
 }
 
 static void finish_network(void)
@@ -111,6 +123,32 @@ static void run_network_plain(uint32_t call)
     (void)judge(&network_plain[call], call);
 }
 
+/* A batch of calls, from this one on. */
+static void judge_batch(uint32_t call, float *out)
+{
+    struct vad_silero *batch[VAD_SILERO_BATCH];
+
+    for (uint32_t k = 0; k < VAD_SILERO_BATCH; k++) {
+        uint32_t at = (call + k) % RATIOS_CALLS;
+        batch[k] = &network[at];
+        (void)vad_silero_feed(batch[k], pcm[at], batch[k]->window);
+    }
+    vad_silero_run_all(batch, VAD_SILERO_BATCH, out);
+}
+
+static void run_batch(uint32_t call)
+{
+    float out[VAD_SILERO_BATCH];
+
+    judge_batch(call, out);
+}
+
+static void run_batch_plain(uint32_t call)
+{
+    for (uint32_t k = 0; k < VAD_SILERO_BATCH; k++)
+        run_network_plain((call + k) % RATIOS_CALLS);
+}
+
 static bool same_network(uint32_t inputs)
 {
     (void)inputs;
@@ -120,11 +158,34 @@ static bool same_network(uint32_t inputs)
     return true;
 }
 
+static bool same_batch(uint32_t inputs)
+{
+    float out[VAD_SILERO_BATCH];
+
+    (void)inputs;
+    for (uint32_t i = 0; i < NETWORKS; i += VAD_SILERO_BATCH) {
+        judge_batch(i, out);
+        for (uint32_t k = 0; k < VAD_SILERO_BATCH; k++)
+            if (fabsf(out[k] - judge(&network_plain[i + k], i + k)) > TOLERANCE)
+                return false;
+    }
+    return true;
+}
+
+#define WINDOW_FRAMES (VAD_SILERO_WINDOW_MS / 20.0)
+#define BATCH_FRAMES  (VAD_SILERO_BATCH * WINDOW_FRAMES)
+
 static const struct contest all[] = {
     {"vad-energy", "plain twin", 1, prepare_energy, same_energy, run_energy, run_energy_plain,
      NULL},
-    {"vad-silero-8k", "plain twin", VAD_SILERO_WINDOW_MS / 20.0, prepare_network, same_network,
-     run_network, run_network_plain, finish_network},
+    {"vad-silero-avx2", "plain twin", WINDOW_FRAMES, prepare_avx2, same_network, run_network,
+     run_network_plain, finish_network},
+    {"vad-silero-avx2-batch", "plain twin", BATCH_FRAMES, prepare_avx2, same_batch, run_batch,
+     run_batch_plain, finish_network},
+    {"vad-silero-avx512", "plain twin", WINDOW_FRAMES, prepare_avx512, same_network, run_network,
+     run_network_plain, finish_network},
+    {"vad-silero-avx512-batch", "plain twin", BATCH_FRAMES, prepare_avx512, same_batch, run_batch,
+     run_batch_plain, finish_network},
 };
 
 const struct contests ratios_vad = {all, ARRAY_LEN(all)};

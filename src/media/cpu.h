@@ -10,11 +10,13 @@
 #include <stdbool.h>
 
 #if defined(__x86_64__)
-#define MEDIA_X86    1
-#define MEDIA_TARGET __attribute__((target("avx2,fma,bmi,bmi2,lzcnt")))
+#define MEDIA_X86         1
+#define MEDIA_TARGET      __attribute__((target("avx2,fma,bmi,bmi2,lzcnt")))
+#define MEDIA_TARGET_WIDE __attribute__((target("avx2,fma,bmi,bmi2,lzcnt,avx512f")))
 #else
 #define MEDIA_X86 0
 #define MEDIA_TARGET
+#define MEDIA_TARGET_WIDE
 #endif
 
 #define MEDIA_INLINE static inline __attribute__((always_inline))
@@ -28,6 +30,19 @@ static inline bool media_fast(void)
 #else
     return false;
 #endif
+}
+
+/* Of code that comes in more forms than two: each holds what those before it do. */
+enum media_code { MEDIA_PLAIN, MEDIA_AVX2, MEDIA_AVX512 };
+
+/* The last of them that this machine knows. */
+static inline enum media_code media_best(void)
+{
+#if MEDIA_X86
+    if (media_fast())
+        return __builtin_cpu_supports("avx512f") ? MEDIA_AVX512 : MEDIA_AVX2;
+#endif
+    return MEDIA_PLAIN;
 }
 
 #endif

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "media/cpu.h"
+#include "media/vad_dense.h"
 
 #if MEDIA_X86
 #include <immintrin.h>
@@ -15,42 +15,8 @@
 #define ROW_MAX   144 /* bins rounded up to whole panels */
 #define CONV_MAX  128
 #define GATES_ALL (4 * VAD_UNITS)
-
-/* y[t][o] = bias[o] + sum over i of w[o][i] * x[t][i], and not below zero if `relu`. The columns
- * t are `x_step` and `y_step` floats apart; 1, 2 or 4 of them. The columns of a convolution may
- * overlap: with [time][channel] data a kernel of three is one run of three rows. */
-struct dense {
-    const float *weights, *bias; /* bias: or NULL */
-    size_t ins, outs;            /* outs: multiple of VAD_PANEL; ins of 4 when there is 1 column */
-    bool relu;
-};
-
-/* ---- plain: portable, with the compiler's own vectors of four, which it makes scalars where the
- * machine has none ---- */
-static void dense_plain(const struct dense *d, float *y, size_t y_step, const float *x,
-                        size_t x_step, size_t columns)
-{
-    for (size_t o = 0; o < d->outs; o += VAD_PANEL) {
-        const float *panel = d->weights + o * d->ins;
-
-        for (size_t t = 0; t < columns; t++) {
-            __attribute__((vector_size(16))) float sums[VAD_PANEL / 4] = {0}, w[VAD_PANEL / 4];
-            float sum[VAD_PANEL];
-
-            for (size_t i = 0; i < d->ins; i++) {
-                memcpy(w, panel + i * VAD_PANEL, sizeof w);
-                for (size_t k = 0; k < VAD_PANEL / 4; k++)
-                    sums[k] += w[k] * x[t * x_step + i];
-            }
-            memcpy(sum, sums, sizeof sum);
-            for (size_t k = 0; k < VAD_PANEL; k++) {
-                float v = sum[k] + (d->bias ? d->bias[o + k] : 0);
-
-                y[t * y_step + o + k] = d->relu && v < 0 ? 0 : v;
-            }
-        }
-    }
-}
+#define GROUP     2 /* windows that are transformed together */
+#define BATCH     VAD_SILERO_BATCH
 
 /* out[t][b] = |re + i im|, rows of `bins`. */
 static void magnitude_plain(float *out, const float *re, const float *im, size_t bins)
@@ -107,68 +73,8 @@ static void gates_plain(float *cell, float *hidden, const float *gate)
     }
 }
 
-/* ---- AVX2 and FMA: eight sums at a time whatever the number of columns, so that the latency of
- * the multiply-add is hidden: with fewer columns several inputs are summed apart ---- */
+/* ---- AVX2 and FMA: the plain ones, eight at a time ---- */
 #if MEDIA_X86
-
-MEDIA_TARGET MEDIA_INLINE void panel_finish(const struct dense *d, float *y, size_t o, __m256 low,
-                                            __m256 high)
-{
-    if (d->bias) {
-        low = _mm256_add_ps(low, _mm256_loadu_ps(d->bias + o));
-        high = _mm256_add_ps(high, _mm256_loadu_ps(d->bias + o + 8));
-    }
-    if (d->relu) {
-        low = _mm256_max_ps(low, _mm256_setzero_ps());
-        high = _mm256_max_ps(high, _mm256_setzero_ps());
-    }
-    _mm256_storeu_ps(y + o, low);
-    _mm256_storeu_ps(y + o + 8, high);
-}
-
-/* One panel; columns * lanes == 4, both constants to the compiler. */
-MEDIA_TARGET MEDIA_INLINE void panel_fast(const struct dense *d, float *y, size_t y_step,
-                                          const float *x, size_t x_step, size_t o, size_t columns,
-                                          size_t lanes)
-{
-    const float *w = d->weights + o * d->ins;
-    __m256 low[4], high[4];
-
-    for (size_t s = 0; s < 4; s++)
-        low[s] = high[s] = _mm256_setzero_ps();
-    for (size_t i = 0; i < d->ins; i += lanes)
-        for (size_t u = 0; u < lanes; u++) {
-            __m256 w_low = _mm256_loadu_ps(w + (i + u) * VAD_PANEL);
-            __m256 w_high = _mm256_loadu_ps(w + (i + u) * VAD_PANEL + 8);
-
-            for (size_t t = 0; t < columns; t++) {
-                __m256 v = _mm256_broadcast_ss(x + t * x_step + i + u);
-
-                low[u * columns + t] = _mm256_fmadd_ps(w_low, v, low[u * columns + t]);
-                high[u * columns + t] = _mm256_fmadd_ps(w_high, v, high[u * columns + t]);
-            }
-        }
-    for (size_t s = columns; s < 4; s++) {
-        low[s % columns] = _mm256_add_ps(low[s % columns], low[s]);
-        high[s % columns] = _mm256_add_ps(high[s % columns], high[s]);
-    }
-    for (size_t t = 0; t < columns; t++)
-        panel_finish(d, y + t * y_step, o, low[t], high[t]);
-}
-
-MEDIA_TARGET static void dense_fast(const struct dense *d, float *y, size_t y_step, const float *x,
-                                    size_t x_step, size_t columns)
-{
-    if (columns == 4)
-        for (size_t o = 0; o < d->outs; o += VAD_PANEL)
-            panel_fast(d, y, y_step, x, x_step, o, 4, 1);
-    else if (columns == 2)
-        for (size_t o = 0; o < d->outs; o += VAD_PANEL)
-            panel_fast(d, y, y_step, x, x_step, o, 2, 2);
-    else
-        for (size_t o = 0; o < d->outs; o += VAD_PANEL)
-            panel_fast(d, y, y_step, x, x_step, o, 1, 4);
-}
 
 /* Rows are written whole, in order: what one writes beyond its end, the next overwrites, and the
  * caller left room behind the last. */
@@ -184,7 +90,6 @@ MEDIA_TARGET static void magnitude_fast(float *out, const float *re, const float
         }
 }
 
-/* The plain ones, eight at a time. */
 MEDIA_TARGET MEDIA_INLINE __m256 sigmoid_fast(__m256 x)
 {
     const __m256 one = _mm256_set1_ps(1);
@@ -232,21 +137,12 @@ MEDIA_TARGET static void gates_fast(float *cell, float *hidden, const float *gat
 
 #else
 
-#define dense_fast     dense_plain
 #define magnitude_fast magnitude_plain
 #define gates_fast     gates_plain
 
 #endif
 
-/* ---- the network; `fast` is a constant wherever this is inlined ---- */
-MEDIA_INLINE void dense_run(bool fast, const struct dense *d, float *y, size_t y_step,
-                            const float *x, size_t x_step, size_t columns)
-{
-    if (fast)
-        dense_fast(d, y, y_step, x, x_step, columns);
-    else
-        dense_plain(d, y, y_step, x, x_step, columns);
-}
+/* ---- the network; `code` is a constant wherever this is inlined ---- */
 
 /* Samples as -1..1, with their end mirrored so that the last transform is full. */
 MEDIA_INLINE void load_window(const struct vad_silero *s, float *x, size_t mirrored)
@@ -272,84 +168,142 @@ MEDIA_INLINE void fold(float *even, float *odd, const float *x, size_t half)
     odd[half - 1] = 0;
 }
 
-/* Four rows of magnitudes between two rows of zeros, which pad the first convolution. */
-MEDIA_INLINE void spectrum(bool fast, const struct vad_silero *s, float *rows)
+/* Column k of `n` takes x + k * x_step and gives y + k * y_step. */
+MEDIA_INLINE void run(enum media_code code, const struct vad_dense *d, float *y, size_t y_step,
+                      const float *x, size_t x_step, size_t n)
 {
-    const struct vad_weights *w = s->weights;
+    struct vad_column columns[GROUP * FRAMES];
+
+    for (size_t k = 0; k < n; k++)
+        columns[k] = (struct vad_column){.in = x + k * x_step, .out = y + k * y_step};
+    vad_dense_run(code, d, columns, n);
+}
+
+/* What one pair of windows needs until its first convolution is done. */
+struct group {
+    float even[GROUP * FRAMES * HALF_MAX], odd[GROUP * FRAMES * HALF_MAX];
+    float re[GROUP * FRAMES * ROW_MAX], im[GROUP * FRAMES * ROW_MAX];
+    float rows[GROUP][(FRAMES + 2) * BINS_MAX + VAD_PANEL];
+};
+
+/* Four rows of magnitudes a window between two rows of zeros, which pad the first convolution. */
+MEDIA_INLINE void spectrum(enum media_code code, struct vad_silero *const *s, size_t n,
+                           struct group *g)
+{
+    const struct vad_weights *w = s[0]->weights;
     size_t half = w->fft_size / 2, bins = w->bins;
     size_t outs = (bins + VAD_PANEL - 1) / VAD_PANEL * VAD_PANEL;
-    struct dense cosine = {.weights = w->even, .ins = half, .outs = outs};
-    struct dense sine = {.weights = w->odd, .ins = half, .outs = outs};
+    struct vad_dense cosine = {.weights = w->even, .ins = half, .outs = outs};
+    struct vad_dense sine = {.weights = w->odd, .ins = half, .outs = outs};
     float x[VAD_SILERO_CONTEXT_MAX + VAD_SILERO_WINDOW_MAX + HALF_MAX / 2];
-    float even[FRAMES * HALF_MAX], odd[FRAMES * HALF_MAX];
-    float re[FRAMES * ROW_MAX], im[FRAMES * ROW_MAX];
 
-    load_window(s, x, half / 2);
-    for (size_t t = 0; t < FRAMES; t++)
-        fold(even + t * half, odd + t * half, x + t * half, half);
-    dense_run(fast, &cosine, re, ROW_MAX, even, half, FRAMES);
-    dense_run(fast, &sine, im, ROW_MAX, odd, half, FRAMES);
-    memset(rows, 0, bins * sizeof rows[0]);
-    if (fast)
-        magnitude_fast(rows + bins, re, im, bins);
-    else
-        magnitude_plain(rows + bins, re, im, bins);
-    memset(rows + (FRAMES + 1) * bins, 0, bins * sizeof rows[0]);
+    for (size_t k = 0; k < n * FRAMES; k++) {
+        if (k % FRAMES == 0)
+            load_window(s[k / FRAMES], x, half / 2);
+        fold(g->even + k * half, g->odd + k * half, x + k % FRAMES * half, half);
+    }
+    run(code, &cosine, g->re, ROW_MAX, g->even, half, n * FRAMES);
+    run(code, &sine, g->im, ROW_MAX, g->odd, half, n * FRAMES);
+    for (size_t k = 0; k < n; k++) {
+        const float *re = g->re + k * FRAMES * ROW_MAX, *im = g->im + k * FRAMES * ROW_MAX;
+
+        memset(g->rows[k], 0, bins * sizeof g->rows[k][0]);
+        if (code == MEDIA_PLAIN)
+            magnitude_plain(g->rows[k] + bins, re, im, bins);
+        else
+            magnitude_fast(g->rows[k] + bins, re, im, bins);
+        memset(g->rows[k] + (FRAMES + 1) * bins, 0, bins * sizeof g->rows[k][0]);
+    }
 }
 
-/* Time shrinks 4, 4, 2, 1, 1; taps that only ever meet padding are not in the weights. */
-MEDIA_INLINE void encode(bool fast, const struct vad_weights *w, float *out, const float *rows)
+/* Windows up to the first convolution, two at a time, so that what it reads is at hand: five rows
+ * each, of which the first is zero. */
+MEDIA_INLINE void begin(enum media_code code, struct vad_silero *const *s, size_t n,
+                        float (*out)[(FRAMES + 1) * CONV_MAX])
 {
-    struct dense first = {w->conv1, w->bias1, 3 * (size_t)w->bins, 128, true};
-    struct dense second = {w->conv2, w->bias2, 3 * 128, 64, true};
-    struct dense third = {w->conv3, w->bias3, 2 * 64, 64, true};
-    struct dense fourth = {w->conv4, w->bias4, 64, 128, true};
-    float a[(FRAMES + 1) * CONV_MAX] = {0}; /* the first row stays zero */
-    float b[2 * 64], c[64];
+    const struct vad_weights *w = s[0]->weights;
+    struct vad_dense first = {w->conv1, w->bias1, 3 * (size_t)w->bins, 128, true};
+    struct vad_column columns[GROUP * FRAMES];
+    struct group group;
 
-    dense_run(fast, &first, a + CONV_MAX, CONV_MAX, rows, w->bins, FRAMES);
-    dense_run(fast, &second, b, 64, a, (size_t)2 * CONV_MAX, 2);
-    dense_run(fast, &third, c, 0, b, 0, 1);
-    dense_run(fast, &fourth, out, 0, c, 0, 1);
+    for (size_t done = 0; done < n; done += GROUP) {
+        size_t some = n - done < GROUP ? n - done : GROUP;
+
+        spectrum(code, s + done, some, &group);
+        for (size_t k = 0; k < some * FRAMES; k++)
+            columns[k] =
+                (struct vad_column){.in = group.rows[k / FRAMES] + k % FRAMES * w->bins,
+                                    .out = out[done + k / FRAMES] + (k % FRAMES + 1) * CONV_MAX};
+        for (size_t k = 0; k < some; k++)
+            memset(out[done + k], 0, CONV_MAX * sizeof(float));
+        vad_dense_run(code, &first, columns, some * FRAMES);
+    }
 }
 
-MEDIA_INLINE void remember(bool fast, struct vad_silero *s, const float *seen)
+/* Time shrinks 4, 4, 2, 1, 1; taps that only ever meet padding are not in the weights. `seen` are
+ * the first halves of what the LSTM takes. */
+MEDIA_INLINE void encode(enum media_code code, const struct vad_weights *w, size_t n,
+                         float (*a)[(FRAMES + 1) * CONV_MAX], float *seen)
 {
-    struct dense lstm = {s->weights->lstm, s->weights->lstm_bias, (size_t)2 * VAD_UNITS, GATES_ALL,
-                         false};
-    float x[2 * VAD_UNITS], gate[GATES_ALL];
+    struct vad_dense second = {w->conv2, w->bias2, 3 * 128, 64, true};
+    struct vad_dense third = {w->conv3, w->bias3, 2 * 64, 64, true};
+    struct vad_dense fourth = {w->conv4, w->bias4, 64, 128, true};
+    float b[BATCH * 2 * 64], c[BATCH * 64];
+    struct vad_column columns[2 * BATCH];
 
-    memcpy(x, seen, VAD_UNITS * sizeof x[0]);
-    memcpy(x + VAD_UNITS, s->hidden, sizeof s->hidden);
-    dense_run(fast, &lstm, gate, 0, x, 0, 1);
-    if (fast)
-        gates_fast(s->cell, s->hidden, gate);
-    else
-        gates_plain(s->cell, s->hidden, gate);
+    for (size_t k = 0; k < 2 * n; k++)
+        columns[k] = (struct vad_column){.in = a[k / 2] + k % 2 * 2 * CONV_MAX, .out = b + k * 64};
+    vad_dense_run(code, &second, columns, 2 * n);
+    run(code, &third, c, 64, b, (size_t)2 * 64, n);
+    run(code, &fourth, seen, (size_t)2 * VAD_UNITS, c, 64, n);
 }
 
-MEDIA_INLINE float network(bool fast, struct vad_silero *s)
+MEDIA_INLINE void remember(enum media_code code, struct vad_silero *const *s, size_t n, float *x)
 {
-    const float *out = s->weights->out;
-    float rows[(FRAMES + 2) * BINS_MAX + VAD_PANEL], seen[CONV_MAX];
-    float sum = out[VAD_UNITS];
+    const struct vad_weights *w = s[0]->weights;
+    struct vad_dense lstm = {w->lstm, w->lstm_bias, (size_t)2 * VAD_UNITS, GATES_ALL, false};
+    float gate[BATCH][GATES_ALL];
 
-    spectrum(fast, s, rows);
-    encode(fast, s->weights, seen, rows);
-    remember(fast, s, seen);
-    for (size_t i = 0; i < VAD_UNITS; i++)
-        sum += s->hidden[i] > 0 ? s->hidden[i] * out[i] : 0;
-    return sigmoid(sum);
+    for (size_t k = 0; k < n; k++)
+        memcpy(x + (2 * k + 1) * VAD_UNITS, s[k]->hidden, sizeof s[k]->hidden);
+    run(code, &lstm, gate[0], GATES_ALL, x, (size_t)2 * VAD_UNITS, n);
+    for (size_t k = 0; k < n; k++)
+        if (code == MEDIA_PLAIN)
+            gates_plain(s[k]->cell, s[k]->hidden, gate[k]);
+        else
+            gates_fast(s[k]->cell, s[k]->hidden, gate[k]);
 }
 
-static float network_plain(struct vad_silero *s)
+MEDIA_INLINE void network(enum media_code code, struct vad_silero *const *s, size_t n, float *out)
 {
-    return network(false, s);
+    const float *last = s[0]->weights->out;
+    float a[BATCH][(FRAMES + 1) * CONV_MAX], x[BATCH * 2 * VAD_UNITS];
+
+    begin(code, s, n, a);
+    encode(code, s[0]->weights, n, a, x);
+    remember(code, s, n, x);
+    for (size_t k = 0; k < n; k++) {
+        float sum = last[VAD_UNITS];
+
+        for (size_t i = 0; i < VAD_UNITS; i++)
+            sum += s[k]->hidden[i] > 0 ? s[k]->hidden[i] * last[i] : 0;
+        out[k] = sigmoid(sum);
+    }
 }
 
-MEDIA_TARGET static float network_fast(struct vad_silero *s)
+static void network_plain(struct vad_silero *const *s, size_t n, float *out)
 {
-    return network(true, s);
+    network(MEDIA_PLAIN, s, n, out);
+}
+
+MEDIA_TARGET static void network_fast(struct vad_silero *const *s, size_t n, float *out)
+{
+    network(MEDIA_AVX2, s, n, out);
+}
+
+MEDIA_TARGET static void network_wide(struct vad_silero *const *s, size_t n, float *out)
+{
+    network(MEDIA_AVX512, s, n, out);
 }
 
 /* ---- windows ---- */
@@ -357,7 +311,7 @@ void vad_silero_init(struct vad_silero *s, const struct vad_weights *weights)
 {
     memset(s, 0, sizeof *s);
     s->weights = weights;
-    s->fast = media_fast();
+    s->code = (uint8_t)media_best();
     s->context = (uint16_t)(weights->fft_size / 4);
     s->window = (uint16_t)(weights->fft_size * 2);
     s->filled = s->context;
@@ -380,12 +334,35 @@ static void next_window(struct vad_silero *s)
     s->filled = s->context;
 }
 
+static void run_batch(struct vad_silero *const *s, size_t n, float *probability)
+{
+    switch ((enum media_code)s[0]->code) {
+    case MEDIA_PLAIN:
+        network_plain(s, n, probability);
+        break;
+    case MEDIA_AVX2:
+        network_fast(s, n, probability);
+        break;
+    case MEDIA_AVX512:
+        network_wide(s, n, probability);
+        break;
+    }
+    for (size_t k = 0; k < n; k++)
+        next_window(s[k]);
+}
+
 float vad_silero_run(struct vad_silero *s)
 {
-    float probability = s->fast ? network_fast(s) : network_plain(s);
+    float probability;
 
-    next_window(s);
+    run_batch(&s, 1, &probability);
     return probability;
+}
+
+void vad_silero_run_all(struct vad_silero *const *s, size_t n, float *probability)
+{
+    for (size_t done = 0; done < n; done += BATCH)
+        run_batch(s + done, n - done < BATCH ? n - done : BATCH, probability + done);
 }
 
 void vad_silero_skip(struct vad_silero *s)

@@ -19,10 +19,11 @@
 #define VAD_SILERO_WINDOW_MS   32
 #define VAD_SILERO_WINDOW_MAX  512 /* samples, at 16 kHz */
 #define VAD_SILERO_CONTEXT_MAX 64
+#define VAD_SILERO_BATCH       8 /* windows for which the weights are read once */
 
 struct vad_silero {
     const struct vad_weights *weights;
-    bool fast;        /* vector code; chosen by init, cleared by tests */
+    uint8_t code;     /* enum media_code: the machine's best, chosen by init, lowered by tests */
     uint16_t filled;  /* samples in `samples`, the context included */
     uint16_t context; /* 32 or 64 */
     uint16_t window;  /* 256 or 512 */
@@ -40,6 +41,9 @@ static inline bool vad_silero_full(const struct vad_silero *s)
 }
 /* The window must be full. Probability 0..1 that it holds speech; the next window begins. */
 float vad_silero_run(struct vad_silero *s);
+/* The same for `n` legs, whose windows must be full and whose weights be the same ones: in batches,
+ * at less than half the cost of one leg after the other, and within 1e-4 of it. */
+void vad_silero_run_all(struct vad_silero *const *s, size_t n, float *probability);
 /* The same without the network, whose memory stands still meanwhile: it keeps the noise that it
  * knows. (Cleared, it takes the first pause after speech for speech, 150 ms longer.) */
 void vad_silero_skip(struct vad_silero *s);

@@ -53,6 +53,9 @@ typedef void io_deliver(void *context, const struct io_event *event);
 struct io_setup {
     struct frame_pool *pool; /* of the shard: frames given to io_*_send are put back here */
     io_deliver *deliver;
+    /* Once in each wait, when it has waited and before it delivers: what must not wait for that can
+     * be sent, and given to the kernel by submit(). NULL: not wanted. */
+    void (*woken)(void *context);
     /* A hint, some events ahead: this owner's is at hand. NULL: not wanted. */
     void (*soon)(void *context, uint64_t owner);
     void *context;
@@ -120,6 +123,8 @@ struct io_ops {
      * waits the timeout out and delivers in one batch rather than at the first event. It may
      * return early without an event. The first call binds `io` to the calling thread. */
     void (*wait)(struct io *io, int64_t timeout_ns, bool tick);
+    /* Gives the kernel what is queued, without waiting for the next wait. From `woken` only. */
+    void (*submit)(struct io *io);
     /* Any thread: makes a waiting io_wait() return with IO_WOKEN. */
     void (*wake)(struct io *io);
     /* Open handles, for ledgers and /actors. */

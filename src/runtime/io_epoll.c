@@ -645,20 +645,30 @@ static int events_await(struct epoll *ep, int64_t timeout_ns, bool tick)
                       forever ? -1 : (int)(ms < 60000 ? ms : 60000));
 }
 
-static void epoll_wait_io(struct io *io, int64_t timeout_ns, bool tick)
+/* Streams send here; datagrams were sent at once. */
+static void epoll_submit(struct io *io)
 {
     struct epoll *ep = (struct epoll *)io;
     uint32_t at = list_take(&ep->core.todo);
     struct slot *s;
-    int count;
 
     while ((s = todo_next(&ep->core, &at)))
         slot_step(ep, s);
+}
+
+static void epoll_wait_io(struct io *io, int64_t timeout_ns, bool tick)
+{
+    struct epoll *ep = (struct epoll *)io;
+    int count;
+
+    epoll_submit(io);
     streams_force(ep);
     timeout_ns = core_wait_ns(&ep->core, timeout_ns);
     if (!tick && (ep->core.ready.first || ep->writes.first))
         timeout_ns = 0;
     count = events_await(ep, timeout_ns, tick);
+    if (ep->core.woken)
+        ep->core.woken(ep->core.context);
     for (int i = 0; i < count; i++)
         event_deliver(ep, &ep->events[i]);
     deferred_deliver(ep);
@@ -699,6 +709,7 @@ static const struct io_ops epoll_ops = {
     .file_write = epoll_file_write,
     .watch = core_watch,
     .wait = epoll_wait_io,
+    .submit = epoll_submit,
     .wake = core_wake,
     .open_count = core_open_count,
     .dropped = core_dropped,

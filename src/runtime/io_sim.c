@@ -385,11 +385,18 @@ static void sim_wait(struct io *io, int64_t timeout_ns, bool tick)
 
     (void)timeout_ns;
     (void)tick;
+    if (s->woken)
+        s->woken(s->context);
     if (s->open == 0)
         return;
     uint32_t from = rand_below(&s->net->rand, s->handles_max);
     for (uint32_t i = 0; i < s->handles_max; i++)
         sim_step(s, &s->handles[1 + (from + i) % s->handles_max]);
+}
+
+static void sim_submit(struct io *io)
+{
+    (void)io; /* nothing is ever queued */
 }
 
 static void sim_wake(struct io *io)
@@ -446,6 +453,7 @@ static const struct io_ops operations = {
     .file_open = sim_file_open,
     .file_write = sim_file_write,
     .wait = sim_wait,
+    .submit = sim_submit,
     .wake = sim_wake,
     .open_count = sim_open_count,
     .dropped = sim_dropped,
@@ -467,6 +475,7 @@ int io_sim_new(const struct io_setup *setup, struct io **out)
     s->net = present;
     s->pool = setup->pool;
     s->deliver = setup->deliver;
+    s->woken = setup->woken;
     s->context = setup->context;
     s->handles_max = setup->handles_max;
     s->handles = sim_alloc((setup->handles_max + 1) * sizeof(*s->handles));

@@ -105,6 +105,7 @@ struct sim_io {
     struct sim_net *net;
     struct frame_pool *pool;
     io_deliver *deliver;
+    void (*woken)(void *context); /* or NULL */
     void *context;
     struct sim_handle *handles; /* handles[0] is nobody */
     uint32_t handles_max;

@@ -80,6 +80,7 @@ int core_init(struct io_core *core, const struct io_setup *setup, const struct i
     core->pool = setup->pool;
     core->deliver = setup->deliver;
     core->soon = setup->soon;
+    core->woken = setup->woken;
     core->context = setup->context;
     core->handles_max = setup->handles_max;
     /* Closed ones linger until the kernel lets go of them, beside those that are open. */

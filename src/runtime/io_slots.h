@@ -119,6 +119,7 @@ struct io_core {
     struct io io;
     struct frame_pool *pool;
     io_deliver *deliver;
+    void (*woken)(void *context); /* or NULL */
     void (*soon)(void *context, uint64_t owner);
     void *context;
     struct slot *slots; /* slots[0] is nobody */

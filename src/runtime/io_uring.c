@@ -372,6 +372,15 @@ static void prepare(struct ring *r)
         slot_step(r, s);
 }
 
+static void uring_submit(struct io *io)
+{
+    struct ring *r = (struct ring *)io;
+
+    prepare(r);
+    io_uring_submit(&r->ring); /* what it does not take stays in the queue */
+    ring_submitted(r);
+}
+
 static void enter(struct ring *r, int64_t timeout_ns, bool tick)
 {
     struct __kernel_timespec span = {timeout_ns / NS_PER_S, timeout_ns % NS_PER_S};
@@ -422,6 +431,8 @@ static void uring_wait(struct io *io, int64_t timeout_ns, bool tick)
     if (!tick && (r->again || r->core.delivered != before))
         timeout_ns = 0;
     enter(r, timeout_ns, tick);
+    if (r->core.woken)
+        r->core.woken(r->core.context);
     /* What completes during the delivery belongs to the next wait. */
     count = io_uring_cq_ready(&r->ring);
     for (unsigned i = 0; i < count; i++) {
@@ -467,6 +478,7 @@ static void uring_free(struct io *io)
     struct ring *r = (struct ring *)io;
 
     r->core.deliver = deliver_nothing;
+    r->core.woken = NULL;
     for (uint32_t i = 1; i <= r->core.slot_count; i++) {
         struct slot *s = &r->core.slots[i];
         if (s->kind == SLOT_FREE)
@@ -512,6 +524,7 @@ static const struct io_ops uring_ops = {
     .file_write = uring_file_write,
     .watch = core_watch,
     .wait = uring_wait,
+    .submit = uring_submit,
     .wake = core_wake,
     .open_count = core_open_count,
     .dropped = core_dropped,

@@ -18,6 +18,8 @@
 #define LIGHT_WAIT_NS MS(1)
 #define MEMORY_BYTES  268435456 /* of blocks, where the set-up names none */
 #define LINE_BYTES    64
+/* A slot that is later than this leaves before what has come meanwhile is heard. */
+#define OVERDUE_NS MS(1)
 
 /* ---- handling ---- */
 
@@ -254,9 +256,11 @@ static void serve_slot(struct shard *shard, int64_t tick)
     drain(shard);
 }
 
-static void serve_slots(struct shard *shard)
+/* Slots up to the one that is due now less `grace_ns`. With `at_once` the kernel gets each slot's
+ * packets before the next slot is looked at. */
+static void serve_slots(struct shard *shard, int64_t grace_ns, bool at_once)
 {
-    int64_t now_tick = shard->now_ns / TICK_NS;
+    int64_t now_tick = (shard->now_ns - grace_ns) / TICK_NS;
 
     if (shard->members == 0)
         return;
@@ -267,8 +271,24 @@ static void serve_slots(struct shard *shard)
     }
     if (shard->slot_tick <= now_tick)
         metrics_observe(METRIC_TICK_LATE, shard->now_ns - shard->slot_tick * TICK_NS);
-    while (shard->members && shard->slot_tick <= now_tick)
+    while (shard->members && shard->slot_tick <= now_tick) {
         serve_slot(shard, shard->slot_tick++);
+        if (at_once)
+            shard->io->ops->submit(shard->io);
+    }
+}
+
+/* In time, what has come is heard first, for a slot may take along what it leads to. But when the
+ * machine has stood still, much has come, and every packet that is owed would wait for all of it to
+ * be heard. */
+static void on_io_woken(void *context)
+{
+    struct shard *shard = context;
+
+    if (shard->members == 0)
+        return;
+    look_at_clock(shard);
+    serve_slots(shard, OVERDUE_NS, true);
 }
 
 /* ---- metrics ---- */
@@ -314,7 +334,7 @@ int64_t shard_turn(struct shard *shard)
         take_mail(shard);
     }
     shard_fire_timers(shard);
-    serve_slots(shard);
+    serve_slots(shard, 0, false);
     drain(shard);
     tell_metrics(shard);
     if (shard->queue_count || shard->outbox_count)
@@ -443,6 +463,7 @@ int shard_new(const struct shard_setup *setup, struct shard **out)
     if (setup->io_new) {
         struct io_setup io = {.pool = shard->pool,
                               .deliver = on_io,
+                              .woken = on_io_woken,
                               .soon = on_io_soon,
                               .context = shard,
                               .handles_max = setup->handles_max,

@@ -4,7 +4,8 @@
  * completes when there are none. The control thread is the same struct driven by another loop.
  *
  *   shard_turn(): mailbox in ─▶ timers ─▶ 20 ms slots ─▶ queue until empty ─▶ stops and ends
- *   shard_run():  io wait (events straight into handlers) ─▶ shard_turn() ─▶ again
+ *   shard_run():  io wait (overdue slots, then events straight into handlers) ─▶ shard_turn() ─▶
+ *                 again
  */
 #ifndef RUNTIME_SHARD_H
 #define RUNTIME_SHARD_H

@@ -24,21 +24,22 @@ static void on_placed(struct sim *sim, const struct call_placed_msg *m)
     caller_placed(&sim->callers[m->cookie], m->err, &m->local);
 }
 
-/* GET /actors, of one shard: how many calls it believes to have. */
+/* GET /actors, of one shard: how many places of calls it believes to be taken. */
 static void on_tree(struct sim *sim, struct actor *a, const struct msg *m)
 {
     static uint8_t text[32768];
     size_t len = frame_chain_copy(shard_pool(a->shard), m->frame, text, sizeof(text));
     struct json_doc doc = {0};
-    int64_t calls = -1;
+    int64_t calls = -1, arriving = -1;
 
     if (m->frame == FRAME_NONE)
         return; /* the shard had no frames left to say it */
     if (json_read(&doc, slice_of(text, len), sizeof(text), NULL) ||
-        json_int_of(&doc, "calls", 0, INT32_MAX, &calls))
+        json_int_of(&doc, "calls", 0, INT32_MAX, &calls) ||
+        json_int_of(&doc, "arriving", 0, INT32_MAX, &arriving))
         sim_wrong(sim, "shard %u shows no tree of its actors", m->from.shard);
     json_free(&doc);
-    sim->calls_shown[m->from.shard % SHARDS_SIM] = calls;
+    sim->calls_shown[m->from.shard % SHARDS_SIM] = calls + arriving;
 }
 
 static void control_handle(struct actor *a, const struct msg *m)

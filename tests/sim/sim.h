@@ -212,7 +212,7 @@ struct sim {
     struct shard *control;
     struct actor *control_actor;
     bool rings_filled;
-    int64_t calls_shown[SHARDS_SIM]; /* by each shard's last tree */
+    int64_t calls_shown[SHARDS_SIM]; /* going on or expected, by each shard's last tree */
     int64_t control_until_ns;        /* it stands still until then */
     struct lane_map lanes;
     struct lane_worker *workers[WORKERS_SIM];

@@ -354,6 +354,8 @@ static const struct actor_type root_type = {
 
 /* ---- the store: keeps the log that it is given ---- */
 
+#define STORE_FILLER 99 /* what a test fills the lane with */
+
 static char *document;
 
 static inline size_t store_bytes(struct slice arguments)
@@ -371,6 +373,8 @@ static inline int store_run(void *session, uint32_t tag, struct slice bytes, str
     (void)job;
     if (tag == STORE_TOOL)
         return -EIO; /* the tests' tools are none of the store's */
+    if (tag == STORE_FILLER)
+        return 0;
     assert_int_equal(tag, STORE_CALL_FINISH);
     assert_int_equal(call_log_build(bytes, &none, &log), 0);
     free(document);

@@ -41,6 +41,7 @@ struct world {
     size_t len;
     void (*hook)(struct world *w, const struct io_event *e);
     io_id hook_id;
+    void (*woke)(struct world *w); /* after each wait, before its events */
 };
 
 static inline void on_event(void *context, const struct io_event *e)
@@ -58,11 +59,20 @@ static inline void on_event(void *context, const struct io_event *e)
         w->hook(w, e);
 }
 
+static inline void on_woken(void *context)
+{
+    struct world *w = context;
+
+    if (w->woke)
+        w->woke(w);
+}
+
 static inline struct world *world_sized(uint32_t handles, uint32_t receive_bytes)
 {
     struct world *w = calloc(1, sizeof(*w));
     struct io_setup setup = {
         .deliver = on_event,
+        .woken = on_woken,
         .context = w,
         .handles_max = handles,
         .receive_bytes = receive_bytes,
@@ -83,6 +93,7 @@ static inline struct world *world_new(void)
 static inline void world_free(struct world *w)
 {
     w->hook = NULL;
+    w->woke = NULL;
     w->io->ops->free(w->io);
     assert_int_equal(frame_pool_used(w->pool), 0);
     frame_pool_free(&w->pool);

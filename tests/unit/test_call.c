@@ -417,6 +417,29 @@ static void a_slow_store_is_waited_for(void **state)
     assert_int_equal(calls_in_journal(), 0);
 }
 
+/* When many calls end at once the store's lane has no room for all of their logs. */
+static void a_store_that_is_behind_is_asked_again(void **state)
+{
+    static const uint8_t filler[LANE_PART_BYTES];
+    struct lane_session session = {0};
+
+    (void)state;
+    greet();
+    store_hangs = true;
+    assert_int_equal(lane_open(root, LANE_STORE, PROGRAM_STORE, NULL, 0, &session), 0);
+    while (lane_run(root, &session, STORE_FILLER, 1, slice_of(filler, sizeof(filler))) == 0)
+        ; /* ends: the ring and the outbox are full */
+    actor_stop(shard, leg.call, REASON(0, "the test is over"));
+    pass(1000);
+    assert_true(call_lives());
+    store_hangs = false;
+    pass(200);
+    assert_false(call_lives());
+    assert_non_null(document);
+    assert_int_equal(calls_in_journal(), 0);
+    lane_close(root, &session);
+}
+
 /* Not for ever: then the journal keeps the log for the next start. */
 static void a_store_that_never_answers_is_left(void **state)
 {
@@ -435,6 +458,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_turn_is_heard_answered_and_stored),
+        CASE(a_store_that_is_behind_is_asked_again),
         CASE(an_answer_is_expected_once_its_question_is_heard),
         CASE(who_watches_is_told),
         CASE(who_watches_hears_the_last_words),

@@ -647,6 +647,49 @@ static void bad_setup(void **state)
     frame_pool_free(&pool);
 }
 
+static struct {
+    io_id packets, stream;
+    int packet_fd, stream_fd;
+    unsigned woken;
+} owed;
+
+/* A packet has come and waits to be delivered: what is sent now is there before it is. */
+static void send_what_is_owed(struct world *w)
+{
+    if (owed.woken++)
+        return;
+    assert_int_equal(w->count[IO_PACKET], 0);
+    assert_int_equal(w->io->ops->udp_send(w->io, owed.packets, text(w, "owed"), NULL), 0);
+    assert_int_equal(w->io->ops->stream_send(w->io, owed.stream, text(w, "too")), 0);
+    w->io->ops->submit(w->io);
+    plain_expect(owed.packet_fd, "owed");
+    plain_expect(owed.stream_fd, "too");
+    assert_int_equal(w->count[IO_PACKET], 0);
+}
+
+static void what_is_owed_leaves_before_what_came(void **state)
+{
+    struct world *w = world_new();
+    struct address at = loopback(0), peer;
+
+    (void)state;
+    memset(&owed, 0, sizeof(owed));
+    owed.packet_fd = plain_udp(&peer);
+    owed.stream_fd = accepted(w, &owed.stream);
+    assert_int_equal(w->io->ops->udp_open(w->io, 1, &at, &owed.packets, &at), 0);
+    assert_int_equal(w->io->ops->udp_connect(w->io, owed.packets, &peer), 0);
+    idle(w);
+    w->woke = send_what_is_owed;
+    plain_send(owed.packet_fd, "came", &at);
+    await(w, IO_PACKET, 1);
+    assert_true(owed.woken > 0);
+    await(w, IO_SENT, 1);
+    assert_memory_equal(w->bytes, "came", 4);
+    close(owed.packet_fd);
+    close(owed.stream_fd);
+    world_free(w);
+}
+
 static const struct CMUnitTest cases[] = {
     cmocka_unit_test(udp_echo),
     cmocka_unit_test(udp_connect_fresh),
@@ -665,6 +708,7 @@ static const struct CMUnitTest cases[] = {
     cmocka_unit_test(file_writes_run_out),
     cmocka_unit_test(watch),
     cmocka_unit_test(wake),
+    cmocka_unit_test(what_is_owed_leaves_before_what_came),
     cmocka_unit_test(tick),
     cmocka_unit_test(free_with_all_open),
     cmocka_unit_test(made_elsewhere),

@@ -292,6 +292,75 @@ static void timers_and_slots_keep_time(void **state)
     end_shard(&shard);
 }
 
+/* ---- a slot and a packet at one time ---- */
+
+struct ear {
+    struct actor actor;
+    io_id id;
+    struct address at;
+};
+
+static void ear_handle(struct actor *a, const struct msg *m)
+{
+    struct ear *e = container_of(a, struct ear, actor);
+
+    if (m->type == MSG_START)
+        assert_int_equal(
+            actor_udp_open(a, &(struct address){.family = 4, .ip = {127, 0, 0, 1}}, &e->id, &e->at),
+            0);
+    if (m->type == MSG_SLOT)
+        note("slot");
+    if (m->type == MSG_PACKET)
+        note("packet");
+    if (m->type != MSG_STOP)
+        return;
+    actor_io_close(a, &e->id, false);
+    actor_end(a);
+}
+
+static const struct actor_type ear_type = {
+    .name = "ear", .size_bytes = sizeof(struct ear), .handle = ear_handle};
+
+/* What happens in a round that begins so long after a slot was due, a packet having come. */
+static void expect_round(int64_t late_ns, const char *expected)
+{
+    struct shard_type types[] = {{&ear_type, 1}};
+    struct shard_setup setup = {.clock = {.now_ns = now_ns, .wall_ms = now_ns},
+                                .frames_max = 8,
+                                .types = types,
+                                .type_count = 1,
+                                .io_new = io_epoll_new,
+                                .handles_max = 4,
+                                .receive_bytes = 1 << 16};
+    struct shard *shard = NULL;
+
+    test_now_ns = SECONDS(1);
+    assert_int_equal(shard_new(&setup, &shard), 0);
+    struct actor *a = actor_spawn(shard, &ear_type, NULL, 0, NULL, 0, FRAME_NONE);
+    struct ear *e = container_of(a, struct ear, actor);
+    struct io *io = shard_io(shard);
+    io->ops->wait(io, 0, false);
+    shard_turn(shard);
+    int64_t due_ns = test_now_ns + TICK_NS;
+    actor_slot_join(a, (uint32_t)(due_ns / TICK_NS % SLOTS_PER_FRAME));
+    frame_ref said = frame_chain(shard_pool(shard), SLICE("hello"));
+    assert_int_equal(io->ops->udp_send(io, e->id, said, &e->at), 0); /* to itself */
+    trail[0] = '\0';
+    test_now_ns = due_ns + late_ns;
+    io->ops->wait(io, MS(10), false);
+    shard_turn(shard);
+    assert_string_equal(trail, expected);
+    actor_stop(shard, a->id, REASON_NONE);
+    end_shard(&shard);
+}
+
+static void an_overdue_slot_comes_before_what_is_heard(void **state)
+{
+    (void)state;
+    expect_round(MS(1) / 2, "packet slot ");
+    expect_round(MS(3), "slot packet ");
+}
+
 static void messages_cross_with_their_frames(void **state)
 {
     struct mesh *mesh = mesh_new(2);
@@ -477,6 +546,7 @@ int main(void)
         cmocka_unit_test(last_words_come_before_the_end),
         cmocka_unit_test(full_queue_ends_the_sender_or_drops),
         cmocka_unit_test(timers_and_slots_keep_time),
+        cmocka_unit_test(an_overdue_slot_comes_before_what_is_heard),
         cmocka_unit_test(messages_cross_with_their_frames),
         cmocka_unit_test(a_second_end_leaves_the_host_to_be_woken),
         cmocka_unit_test(lanes_answer_and_cancel),

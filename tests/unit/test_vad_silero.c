@@ -13,11 +13,14 @@
 
 #include <cmocka.h>
 
+#include "media/cpu.h"
 #include "media/vad_silero.h"
 
 #define SAMPLES_MAX 100000
 #define WINDOWS_MAX 200
 #define TOLERANCE   1e-4
+#define LEGS_MAX    (2 * VAD_SILERO_BATCH + 3)
+#define ROUNDS      60 /* windows of each leg in a batch */
 
 struct recording {
     struct vad_weights weights;
@@ -87,13 +90,13 @@ static int tear_down(void **state)
 }
 
 /* Feeds the recording in frames of `step` samples; returns the windows it made. */
-static size_t run_all(const struct recording *r, bool fast, size_t step, float *out)
+static size_t run_all(const struct recording *r, enum media_code code, size_t step, float *out)
 {
     struct vad_silero s;
     size_t windows = 0, at = 0;
 
     vad_silero_init(&s, &r->weights);
-    s.fast = s.fast && fast;
+    s.code = s.code < code ? s.code : (uint8_t)code;
     while (at < r->samples) {
         size_t left = r->samples - at < step ? r->samples - at : step;
 
@@ -123,17 +126,62 @@ static void probabilities_match_the_reference(void **state)
     (void)state;
     for (int i = 0; i < 2; i++) {
         const struct recording *r = &recordings[i];
-        float fast[WINDOWS_MAX], plain[WINDOWS_MAX];
+        float out[WINDOWS_MAX];
 
         assert_true(r->windows > 100);
-        assert_int_equal(run_all(r, true, r->weights.rate_hz / 50, fast), r->windows);
-        assert_int_equal(run_all(r, false, r->weights.rate_hz / 50, plain), r->windows);
-        print_message("%u Hz: furthest from the reference %.1e (fast), %.1e (plain)\n",
-                      r->weights.rate_hz, worst(fast, r->expected, r->windows),
-                      worst(plain, r->expected, r->windows));
-        assert_true(worst(fast, r->expected, r->windows) < TOLERANCE);
-        assert_true(worst(plain, r->expected, r->windows) < TOLERANCE);
+        for (enum media_code code = MEDIA_PLAIN; code <= media_best(); code++) {
+            assert_int_equal(run_all(r, code, r->weights.rate_hz / 50, out), r->windows);
+            print_message("%u Hz, code %d: furthest from the reference %.1e\n", r->weights.rate_hz,
+                          (int)code, worst(out, r->expected, r->windows));
+            assert_true(worst(out, r->expected, r->windows) < TOLERANCE);
+        }
     }
+}
+
+/* Legs that are at different places of the recording, judged together; one of them listens on its
+ * own beside, in portable code. */
+static void run_together(const struct recording *r, enum media_code code, size_t legs, double *most)
+{
+    static struct vad_silero states[LEGS_MAX], alone[LEGS_MAX];
+    struct vad_silero *at[LEGS_MAX];
+    float together[LEGS_MAX], one;
+
+    for (size_t k = 0; k < legs; k++) {
+        vad_silero_init(at[k] = &states[k], &r->weights);
+        vad_silero_init(&alone[k], &r->weights);
+        states[k].code = (uint8_t)code;
+        alone[k].code = MEDIA_PLAIN;
+    }
+    for (size_t round = 0; round < ROUNDS; round++) {
+        for (size_t k = 0; k < legs; k++) {
+            const int16_t *pcm = r->pcm + (round + 3 * k) * states[k].window;
+            assert_int_equal(vad_silero_feed(&states[k], pcm, SAMPLES_MAX), states[k].window);
+            assert_int_equal(vad_silero_feed(&alone[k], pcm, SAMPLES_MAX), states[k].window);
+        }
+        vad_silero_run_all(at, legs, together);
+        for (size_t k = 0; k < legs; k++) {
+            one = vad_silero_run(&alone[k]);
+            *most = fabs((double)one - (double)together[k]) > *most
+                        ? fabs((double)one - (double)together[k])
+                        : *most;
+            assert_int_equal(states[k].filled, states[k].context);
+        }
+    }
+}
+
+static void a_batch_gives_what_each_leg_gives_alone(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        for (enum media_code code = MEDIA_PLAIN; code <= media_best(); code++) {
+            double most = 0;
+
+            for (size_t legs = 1; legs <= LEGS_MAX; legs++)
+                run_together(&recordings[i], code, legs, &most);
+            print_message("%u Hz, code %d: a batch is off by %.1e\n", recordings[i].weights.rate_hz,
+                          (int)code, most);
+            assert_true(most < TOLERANCE);
+        }
 }
 
 static void the_reference_holds_speech_and_silence(void **state)
@@ -154,9 +202,10 @@ static void frame_lengths_do_not_matter(void **state)
     float once[WINDOWS_MAX], again[WINDOWS_MAX];
 
     (void)state;
-    run_all(&recordings[0], true, 160, once);
+    run_all(&recordings[0], media_best(), 160, once);
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        assert_int_equal(run_all(&recordings[0], true, steps[i], again), recordings[0].windows);
+        assert_int_equal(run_all(&recordings[0], media_best(), steps[i], again),
+                         recordings[0].windows);
         assert_memory_equal(once, again, recordings[0].windows * sizeof once[0]);
     }
 }
@@ -257,6 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probabilities_match_the_reference),
+        cmocka_unit_test(a_batch_gives_what_each_leg_gives_alone),
         cmocka_unit_test(the_reference_holds_speech_and_silence),
         cmocka_unit_test(frame_lengths_do_not_matter),
         cmocka_unit_test(loud_and_constant_input_stays_a_probability),
