@@ -154,6 +154,7 @@ static void take_media(struct load *l, struct load_call *c, struct slice code)
     }
     call_slot(l, c, s->position_ms, at_ns);
     s->position_ms += ms;
+    talk_heard(&c->talk, &l->options->talk, s->played_ns); /* not before it is played */
 }
 
 static void take_mark(struct load *l, struct load_call *c, const char *name)

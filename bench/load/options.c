@@ -42,6 +42,7 @@ static const char help[] =
     "What callers do:\n"
     "  --speech FOLDER         WAVs to speak, 8 kHz mono; without it a generated buzz\n"
     "  --spurt MS              mean length of what a caller says (1004, ITU-T P.59)\n"
+    "  --spurt-least MS        the shortest; less is no word, and rightly passed over (240)\n"
     "  --pause MS              mean silence before it speaks (508, ITU-T P.59)\n"
     "  --quiet-after MS        silence after which the agent counts as finished (300)\n"
     "  --answer MS             a turn without an answer within this is unanswered (8000)\n"
@@ -79,6 +80,7 @@ enum option_key {
     KEY_QUANTUM,
     KEY_SPEECH,
     KEY_SPURT,
+    KEY_SPURT_LEAST,
     KEY_PAUSE,
     KEY_QUIET_AFTER,
     KEY_ANSWER,
@@ -113,6 +115,7 @@ static const struct option keys[] = {
     {"quantum", required_argument, NULL, KEY_QUANTUM},
     {"speech", required_argument, NULL, KEY_SPEECH},
     {"spurt", required_argument, NULL, KEY_SPURT},
+    {"spurt-least", required_argument, NULL, KEY_SPURT_LEAST},
     {"pause", required_argument, NULL, KEY_PAUSE},
     {"quiet-after", required_argument, NULL, KEY_QUIET_AFTER},
     {"answer", required_argument, NULL, KEY_ANSWER},
@@ -247,6 +250,8 @@ static bool take_talk(struct load_options *o, int key)
 
     if (key == KEY_SPURT)
         return number(20, 600000, &o->talk.spurt_ms);
+    if (key == KEY_SPURT_LEAST)
+        return number(20, 60000, &o->talk.least_ms);
     if (key == KEY_PAUSE)
         return number(0, 600000, &o->talk.pause_ms);
     if (key == KEY_QUIET_AFTER)
@@ -319,7 +324,11 @@ static void defaults(struct load_options *o)
         .settle_s = 3,
         .hold_s = 10,
         .seed = 1,
-        .talk = {.spurt_ms = 1004, .pause_ms = 508, .quiet_ms = 300, .answer_ms = 8000},
+        .talk = {.spurt_ms = 1004,
+                 .least_ms = 240,
+                 .pause_ms = 508,
+                 .quiet_ms = 300,
+                 .answer_ms = 8000},
         .echo = {.ip = {127, 0, 0, 1}, .family = 4, .port = 20000},
         .local = {.ip = {127, 0, 0, 1}, .family = 4},
     };

@@ -4,9 +4,11 @@
 #include <inttypes.h>
 
 #define PLOT_W 560
-#define PLOT_H 240
-#define LEFT   56
-#define BOTTOM 36
+#define PLOT_H 270
+#define LEFT   64
+#define RIGHT  16
+#define TOP    14
+#define BOTTOM 46
 #define LINES  4
 #define GRID   4
 
@@ -56,7 +58,7 @@ static struct line *add_line(const char *name)
     return l;
 }
 
-/* A round number above the value: 1, 2 or 5 times a power of ten. */
+/* A number above the value whose quarters are round. */
 static double round_up(double value)
 {
     double step = 1e-3;
@@ -65,10 +67,10 @@ static double round_up(double value)
         return 1;
     while (step * 10 < value)
         step *= 10;
-    return value <= step       ? step
-           : value <= 2 * step ? 2 * step
-           : value <= 5 * step ? 5 * step
-                               : 10 * step;
+    for (int times = 2; times <= 8; times += 2)
+        if (value <= step || value <= times * step)
+            return value <= step ? step : times * step;
+    return 10 * step;
 }
 
 static double top_of(bool x)
@@ -85,12 +87,12 @@ static double top_of(bool x)
 
 static double x_at(double value, double top)
 {
-    return LEFT + value / top * (PLOT_W - LEFT - 12);
+    return LEFT + value / top * (PLOT_W - LEFT - RIGHT);
 }
 
 static double y_at(double value, double top)
 {
-    return PLOT_H - BOTTOM - value / top * (PLOT_H - BOTTOM - 28);
+    return PLOT_H - BOTTOM - value / top * (PLOT_H - BOTTOM - TOP);
 }
 
 static void put_axes(struct builder *b, double x_top, double y_top)
@@ -100,15 +102,15 @@ static void put_axes(struct builder *b, double x_top, double y_top)
         builder_printf(b,
                        "<path class=g d=\"M%.1f %.1fH%d\"/><text class=y x=%d y=%.1f>%.4g</text>"
                        "<text class=%s x=%.1f y=%d>%.4g</text>\n",
-                       x_at(0, x_top), y_at(y, y_top), PLOT_W - 12, LEFT - 6, y_at(y, y_top) + 4, y,
-                       i == GRID ? "k" : "x", x_at(x, x_top), PLOT_H - BOTTOM + 16, x);
+                       x_at(0, x_top), y_at(y, y_top), PLOT_W - RIGHT, LEFT - 8, y_at(y, y_top) + 5,
+                       y, i == GRID ? "y" : "x", i == GRID ? PLOT_W - 4 : x_at(x, x_top),
+                       PLOT_H - BOTTOM + 18, x);
     }
-    builder_printf(b, "<text class=x x=%d y=%d>%s</text><text x=4 y=14>%s</text>\n",
-                   (PLOT_W + LEFT) / 2, PLOT_H - 4, plot.x_name, plot.y_name);
+    builder_printf(b, "<text class=x x=%d y=%d>%s</text>\n", (PLOT_W + LEFT) / 2, PLOT_H - 6,
+                   plot.x_name);
 }
 
-static void put_line(struct builder *b, const struct line *l, uint32_t index, double x_top,
-                     double y_top)
+static void put_line(struct builder *b, const struct line *l, double x_top, double y_top)
 {
     builder_printf(b, "<polyline stroke=\"%s\" points=\"", l->colour);
     for (uint32_t i = 0; i < plot.points; i++)
@@ -120,19 +122,28 @@ static void put_line(struct builder *b, const struct line *l, uint32_t index, do
                        "</circle>",
                        l->colour, x_at(plot.x[i], x_top), y_at(l->y[i], y_top), l->name, l->y[i],
                        plot.x[i]);
-    builder_printf(b, "<text class=k x=%d y=%u style=\"fill:%s\">%s</text>\n", PLOT_W - 12,
-                   14 + 14 * index, l->colour, l->name);
+}
+
+/* Beside the plot, where no line can lie under it. */
+static void put_legend(struct builder *b)
+{
+    builder_printf(b, "<div class=l>%s", plot.y_name);
+    for (uint32_t i = 0; i < plot.lines; i++)
+        builder_printf(b, " <b style=\"color:%s\">&#9473; %s</b>", plot.line[i].colour,
+                       plot.line[i].name);
+    builder_str(b, "</div>");
 }
 
 static void put_plot(struct builder *b)
 {
     double x_top = top_of(true), y_top = top_of(false);
 
-    builder_printf(b, "<figure><figcaption>%s</figcaption><svg viewBox=\"0 0 %d %d\" role=img>\n",
-                   plot.title, PLOT_W, PLOT_H);
+    builder_printf(b, "<figure><figcaption>%s</figcaption>", plot.title);
+    put_legend(b);
+    builder_printf(b, "<svg viewBox=\"0 0 %d %d\" role=img>\n", PLOT_W, PLOT_H);
     put_axes(b, x_top, y_top);
     for (uint32_t i = 0; i < plot.lines; i++)
-        put_line(b, &plot.line[i], i, x_top, y_top);
+        put_line(b, &plot.line[i], x_top, y_top);
     builder_str(b, "</svg></figure>\n");
 }
 
@@ -149,8 +160,7 @@ static void plot_response(const struct load *l, struct builder *b)
     static const char *const names[] = {"p50", "p90", "p99"};
 
     open_plot(l->options->via >= LOAD_ECHO ? "There and back"
-                                           : "Last packet of speech to first packet of the reply, "
-                                             "the script's own delays taken off",
+                                           : "Response: last speech to the reply's first packet",
               "calls", "ms");
     plot.points = l->window_count;
     for (uint32_t k = 0; k < 3; k++) {
@@ -205,25 +215,41 @@ static void plot_time(const struct load *l, struct builder *b)
         cpu->y[i] = l->seconds[i].cpu_per_mille / 10.0;
     }
     put_plot(b);
-    open_plot("The run: calls and memory", "seconds", "calls, MB");
+    open_plot("The run: calls", "seconds", "calls");
     plot.points = l->second_count;
-    struct line *live = add_line("calls"), *rss = add_line("server RSS, MB");
-    for (uint32_t i = 0; i < l->second_count; i++) {
+    struct line *live = add_line("held");
+    for (uint32_t i = 0; i < l->second_count; i++)
         live->y[i] = l->seconds[i].live;
+    put_plot(b);
+    open_plot("The run: server memory", "seconds", "MB");
+    plot.points = l->second_count;
+    struct line *rss = add_line("RSS");
+    for (uint32_t i = 0; i < l->second_count; i++)
         rss->y[i] = l->seconds[i].rss_kb / 1024.0;
-    }
     put_plot(b);
 }
 
 /* ---- the table ---- */
 
+/* A cell; what is below zero was not measured. */
+static void put_known(struct builder *b, double value, int decimals)
+{
+    if (value < 0)
+        builder_str(b, "<td>&ndash;");
+    else
+        builder_printf(b, "<td>%.*f", decimals, value);
+}
+
 static void put_row(const struct load *l, const struct load_window *w, struct builder *b)
 {
     const struct histogram *h = delays(l, w);
 
-    builder_printf(b, "<tr><td>%u<td>%.1f<td>%.2f<td>%.1f<td>%.1f<td>%.1f", w->live,
-                   report_cpu_pct(w), report_us_pair(w), histogram_us(h, 500) / 1e3,
-                   histogram_us(h, 990) / 1e3, report_late_100k(w));
+    builder_printf(b, "<tr><td>%u", w->live);
+    put_known(b, report_cpu_pct(w), 1);
+    put_known(b, report_us_pair(w), 2);
+    put_known(b, h->count ? histogram_us(h, 500) / 1e3 : -1, 1);
+    put_known(b, h->count ? histogram_us(h, 990) / 1e3 : -1, 1);
+    put_known(b, report_late_100k(w), 1);
     builder_printf(b, "<td>%" PRIu64 "<td>%" PRIu64 "<td>%" PRIu64 "<td>%" PRIu64, w->turns,
                    w->unanswered, w->wrong, w->broken);
     builder_printf(b, "<td>%.1f<td>%.1f</tr>\n", report_own_pct(w),
@@ -241,9 +267,12 @@ static void put_table(const struct load *l, struct builder *b)
         put_row(l, &l->windows[i], b);
     builder_str(b, "</table></div>\n");
     builder_printf(b,
-                   "<p>%u calls begun, %u refused, %u ended by the server, %u with a fault. A "
-                   "negative figure was not measured.</p>\n",
+                   "<p>%u calls begun, %u refused, %u ended by the server, %u with a fault.</p>\n",
                    l->begun, l->failed, l->dropped, report_bad_calls(l));
+    builder_printf(b,
+                   "<p>Seed %" PRIu64 "; packets due within %" PRId64 " us left together; %" PRId64
+                   " ms of the script's own delays are taken off the response.</p>\n",
+                   l->options->seed, load_quantum_us(l), l->options->script_ms);
 }
 
 void report_html(const struct load *l, struct slice json, struct builder *b)
@@ -254,15 +283,16 @@ void report_html(const struct load *l, struct slice json, struct builder *b)
     builder_str(
         b, "</title><style>body{font:15px/1.45 system-ui,sans-serif;max-width:1180px;"
            "margin:24px auto;padding:0 16px;color:#1b1f24}"
-           "main{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(360px,100%),1fr));"
-           "gap:20px}figure{margin:0}figcaption{font-weight:600;margin-bottom:4px}"
-           "svg{width:100%;background:#fbfbfa;border:1px solid #ddd}"
-           "svg text{font-size:11px;fill:#444}.x{text-anchor:middle}.y,.k{text-anchor:end}"
+           "main{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));"
+           "gap:24px}figure{margin:0}figcaption{font-weight:600}"
+           ".l{color:#444;font-size:13px;margin:2px 0 4px}.l b{margin-left:10px;font-weight:600}"
+           "svg{width:100%;background:#fbfbfa;border:1px solid #ddd;box-sizing:border-box}"
+           "svg text{font-size:13px;fill:#444}.x{text-anchor:middle}.y{text-anchor:end}"
            ".g{stroke:#e4e4e0}polyline{fill:none;stroke-width:2}"
            "table{border-collapse:collapse;margin:16px 0}td,th{border:1px solid #ddd;"
            "padding:4px 8px;text-align:right;font-weight:400}th{background:#f4f4f1}"
            ".t{overflow-x:auto}td,th{white-space:nowrap}th{white-space:normal;min-width:56px}"
-           "@media(max-width:600px){svg text{font-size:16px}}"
+           "@media(max-width:600px){svg text{font-size:18px}h1{font-size:24px}}"
            "pre{overflow:auto;background:#f4f4f1;padding:8px;white-space:pre-wrap;"
            "word-break:break-all}</style><h1>");
     put_text(b, l->options->title);

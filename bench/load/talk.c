@@ -3,9 +3,7 @@
 #include "base/clock.h"
 
 #define FRAME_MS 20
-#define SPURT_MS_MIN                                                                               \
-    240 /* shorter sounds are no words, and a detector may rightly pass them over */
-#define PARTS 64
+#define PARTS    64
 
 /* Thousandths of the mean below which k of 64 exponential values lie; the last one is the cut, and
  * all are scaled so that the mean is 1000 with straight lines between them. */
@@ -66,7 +64,7 @@ bool talk_frame(struct talk *t, const struct talk_rules *rules, int64_t now_ns, 
     }
     if (t->state == TALK_PAUSING && now_ns >= t->until_ns) {
         int64_t ms = talk_draw(&t->rand, rules->spurt_ms);
-        t->frames = (uint32_t)((ms < SPURT_MS_MIN ? SPURT_MS_MIN : ms) / FRAME_MS);
+        t->frames = (uint32_t)((ms < rules->least_ms ? rules->least_ms : ms) / FRAME_MS);
         t->state = TALK_SPEAKING;
     }
     if (t->state != TALK_SPEAKING)

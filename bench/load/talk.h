@@ -14,6 +14,7 @@
 
 struct talk_rules {
     int64_t spurt_ms;  /* mean length of what the caller says */
+    int64_t least_ms;  /* shorter ones are drawn out to this: a breath is no turn */
     int64_t pause_ms;  /* mean silence between the agent's end and the caller's start */
     int64_t quiet_ms;  /* silence after which the agent counts as finished */
     int64_t answer_ms; /* no answer within this: the turn counts as unanswered */

@@ -9,6 +9,7 @@ BUILD = ROOT / "build/release"
 SERVER_CORE, HARNESS_CORE = "0", "1"
 SOCKETS = 16 # of the harness's trunk; see bench/load/trunk.h
 LOCAL = 30000 # its first port, where somebody has to know it
+SPREAD_US = 50 # relays wake for each packet: their arrivals must not come in heaps
 
 
 def say(text):

@@ -20,13 +20,13 @@ METRIC = re.compile(r"^sidetone_(\w+)(?:\{[^}]*\})? ([0-9.e+]+)$", re.M)
 class Server:
     """One shard, pinned by itself to the server's core; the rest of the server stays beside it."""
 
-    def __init__(self, folder, calls, extra=""):
+    def __init__(self, folder, calls, extra="", agent=ROOT / "bench/load/agent/load.yaml"):
         config = folder / "server.yaml"
         config.write_text(
             "data_dir: %s/data\nagents: [%s]\nshards: 1\ncalls_max: %d\n"
             "api: {bind: \"127.0.0.1:%d\"}\nmedia: {bind: \"127.0.0.1:%d\"}\n"
             "rtp: {ports: 40000-49999}\nrecording: {enabled: false}\nlog: {level: warn}\n%s"
-            % (folder, ROOT / "bench/load/agent/load.yaml", calls, API, MEDIA, extra))
+            % (folder, agent, calls, API, MEDIA, extra))
         self.folder = folder
         self.log = open(folder / "server.log", "ab")
         self.process = subprocess.Popen(

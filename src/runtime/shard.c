@@ -71,7 +71,8 @@ static void deliver_local(struct shard *shard)
     struct msg m = shard->queue[shard->queue_head];
 
     shard->queue_head = (shard->queue_head + 1) % LOCAL_QUEUE_MAX;
-    shard->queue_count--;
+    if (--shard->queue_count == 0)
+        shard->queue_head = 0; /* or 2 MB were gone through, and fall out of the cache, in turn */
     struct actor *a = actor_find(shard, m.to);
     if (a) {
         shard_dispatch(shard, a, &m);

@@ -8,8 +8,9 @@ import subprocess
 import tempfile
 import time
 
-from tests.live.load import FIXED, Load, loaded_server, shard_threads
+from tests.live.load import FIXED, Load, loaded_server, shard_threads, speech
 from tests.live.result import Result
+from tests.live.slots import TALK
 
 ALLOWED = "io_uring_enter"
 
@@ -34,14 +35,18 @@ def traced(folder, tids, seconds):
 
 def run(r, folder, o):
     with loaded_server(folder, o.calls + 16, "silero", FIXED) as server:
+        voices = speech(folder)
         half = [o.calls // 2, o.calls - o.calls // 2]
         loads = [Load(folder, via, server, via, "silero", "--calls", n, "--rate", 100, "--hold",
-                      o.seconds + 16) for via, n in zip(("rtp", "twilio"), half)]
+                      o.seconds + 16, "--speech", voices, *TALK)
+                 for via, n in zip(("rtp", "twilio"), half)]
         time.sleep(10 + max(half) / 100)
         found = traced(folder, shard_threads(server), o.seconds)
         reports = [load.report() for load in loads]
         r.facts.update(calls=sum(x["steps"][0]["calls"] for x in reports), seen=dict(found))
+        r.facts["turns"] = sum(x["steps"][0]["turns"] for x in reports)
         r.check(r.facts["calls"] == o.calls, f"{r.facts['calls']} of {o.calls} calls were up")
+        r.check(r.facts["turns"] > o.calls, f"only {r.facts['turns']} turns were spoken")
         r.check(found[ALLOWED] > 0, "strace saw nothing")
         others = {name: n for name, n in found.items() if name != ALLOWED}
         r.check(not others, f"other system calls: {others}")

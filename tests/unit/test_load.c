@@ -23,7 +23,7 @@
 #define FRAME 160
 
 static const struct talk_rules rules = {
-    .spurt_ms = 1004, .pause_ms = 508, .quiet_ms = 300, .answer_ms = 8000};
+    .spurt_ms = 1004, .least_ms = 240, .pause_ms = 508, .quiet_ms = 300, .answer_ms = 8000};
 
 static void histogram_tells_shares(void **state)
 {

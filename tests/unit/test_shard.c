@@ -264,6 +264,37 @@ static void full_queue_ends_the_sender_or_drops(void **state)
     end_shard(&shard);
 }
 
+/* Pages of this process that are in memory. */
+static long resident_pages(void)
+{
+    FILE *f = fopen("/proc/self/statm", "re");
+    long total = 0, resident = 0;
+
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%ld %ld", &total, &resident), 2);
+    fclose(f);
+    return resident;
+}
+
+static void a_queue_that_is_never_long_stays_small(void **state)
+{
+    struct shard *shard = make_shard(0, NULL);
+    struct node *root = make_node(shard, NULL, "root");
+    long before = resident_pages();
+
+    (void)state;
+    for (int i = 0; i < LOCAL_QUEUE_MAX; i++) {
+        assert_true(SEND(&root->actor, root->actor.id, MSG_COUNT, IF_FULL_DROP, FRAME_NONE,
+                         struct count_msg, .n = 1));
+        shard_turn(shard);
+    }
+    assert_int_equal(root->counted, LOCAL_QUEUE_MAX);
+    /* a ring gone through once would be 512 pages */
+    assert_true(resident_pages() - before < 128);
+    actor_stop(shard, root->actor.id, REASON_NONE);
+    end_shard(&shard);
+}
+
 static void timers_and_slots_keep_time(void **state)
 {
     struct shard *shard = make_shard(0, NULL);
@@ -545,6 +576,7 @@ int main(void)
         cmocka_unit_test(ends_by_force_who_does_not_stop),
         cmocka_unit_test(last_words_come_before_the_end),
         cmocka_unit_test(full_queue_ends_the_sender_or_drops),
+        cmocka_unit_test(a_queue_that_is_never_long_stays_small),
         cmocka_unit_test(timers_and_slots_keep_time),
         cmocka_unit_test(an_overdue_slot_comes_before_what_is_heard),
         cmocka_unit_test(messages_cross_with_their_frames),

@@ -78,7 +78,7 @@ static void encodings_agree(void **state)
 static void a_recording_is_repeated_and_resampled(void **state)
 {
     static const int16_t pcm[4] = {0, 1000, 2000, 3000};
-    const struct voice_source s = {pcm, 4, RATE};
+    const struct voice_source s = {pcm, 4, RATE, 0};
     uint8_t out[12 * 2];
     (void)state;
 
@@ -86,6 +86,29 @@ static void a_recording_is_repeated_and_resampled(void **state)
     assert_int_equal(out[2 * 5] | out[2 * 5 + 1] << 8, 1000);
     voice_render(&s, &(struct voice_format){VOICE_S16, 2 * RATE}, 0, 4, out);
     assert_int_equal(out[2 * 3] | out[2 * 3 + 1] << 8, 1500);
+}
+
+static void marks_are_told_by_the_first_number(void **state)
+{
+    struct voice_source s = {.mark = voice_mark_of(SLICE("Utterance 15 of 99."))};
+    uint8_t out[100 * 2];
+    int last = -1;
+    (void)state;
+
+    assert_int_equal(voice_mark_of(SLICE("no number")), 20);
+    assert_int_equal(voice_mark_of(SLICE("12345678901234567890123 of them")), 20 + 2 * 3);
+    assert_int_equal(s.mark, 20 + 2 * 3);
+    voice_render(&s, &(struct voice_format){VOICE_S16, 8000}, 5, 100, out);
+    for (int i = 1; i < 100; i++) {
+        int step = (int16_t)(out[2 * i] | out[2 * i + 1] << 8) -
+                   (int16_t)(out[2 * i - 2] | out[2 * i - 1] << 8);
+        if (step < 0)
+            continue;
+        assert_true(step > 14000);
+        assert_int_equal(last >= 0 ? i - last : 26, 26);
+        last = i;
+    }
+    assert_true(last > 0);
 }
 
 static void lengths_follow_the_text(void **state)
@@ -249,6 +272,7 @@ int main(void)
         cmocka_unit_test(the_voice_is_loud_at_once_and_all_along),
         cmocka_unit_test(encodings_agree),
         cmocka_unit_test(a_recording_is_repeated_and_resampled),
+        cmocka_unit_test(marks_are_told_by_the_first_number),
         cmocka_unit_test(lengths_follow_the_text),
         cmocka_unit_test(encodings_have_names),
         cmocka_unit_test(sentences_end_where_they_do),

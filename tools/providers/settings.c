@@ -64,6 +64,8 @@ static const struct schema_field fields[] = {
      .help = "How long speech gets."},
     {"speak.wav", FIELD_PATH, AT(wav), WAV_NONE,
      .help = "Recording to speak with, repeated or cut (16 bit or G.711); none: a buzz."},
+    {"speak.marked", FIELD_BOOL, AT(marked), "false",
+     .help = "A saw tooth whose period says the text's first number, for sidetone-load."},
     {"faults", FIELD_TEXTS, AT(fault_lines), "", NULL, 0, FAULTS_MAX,
      "[\"openai.chat request 2: status 429\"]", "\"SERVICE WHEN: FAULT\", see the documentation."},
 };
@@ -279,7 +281,8 @@ static void samples_take(struct settings *s, const struct wav_info *wav)
         g711_alaw_decode(s->recording, wav->data.at, n);
     else
         memcpy(s->recording, wav->data.at, n * sizeof(*s->recording));
-    s->voice = (struct voice_source){s->recording, n, wav->format.rate_hz};
+    s->voice =
+        (struct voice_source){.pcm = s->recording, .samples = n, .rate_hz = wav->format.rate_hz};
 }
 
 static int voice_take(struct loading *l)

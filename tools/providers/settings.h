@@ -46,6 +46,7 @@ struct settings {
     struct delay first_audio;
     double speed, ms_per_character;
     int64_t piece_ms;
+    bool marked; /* the first number of a text decides its sound */
     struct voice_source voice;
     /* what goes wrong */
     struct text_list fault_lines;

@@ -19,8 +19,10 @@ int64_t speaking_say(struct peer *p, struct speaking *s, struct slice text, spea
     int64_t due = peer_now(p);
     size_t left = (size_t)(ms * s->format.rate_hz / 1000);
     size_t piece = (size_t)(settings->piece_ms * s->format.rate_hz / 1000);
+    struct voice_source voice = settings->voice;
     uint8_t *audio;
 
+    voice.mark = settings->marked ? voice_mark_of(text) : 0;
     s->characters += text.len;
     if (left == 0)
         return s->free_ns > due ? s->free_ns : due;
@@ -32,7 +34,7 @@ int64_t speaking_say(struct peer *p, struct speaking *s, struct slice text, spea
         abort();
     while (left) {
         size_t n = left < piece ? left : piece;
-        voice_render(&settings->voice, &s->format, s->sample, n, audio);
+        voice_render(&voice, &s->format, s->sample, n, audio);
         sent(p, context, due, slice_of(audio, n * voice_bytes(s->format.encoding)),
              (int64_t)(s->sample * 1000 / s->format.rate_hz));
         s->free_ns = due + (int64_t)((double)n / s->format.rate_hz / settings->speed * 1e9);

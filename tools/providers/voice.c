@@ -9,6 +9,10 @@
 #define SYLLABLE_HZ 4.0
 #define BLOCK       256
 #define LOUDNESS    9000.0
+#define MARK_PEAK   8000.0
+#define MARK_FIRST  20 /* samples; as the load harness expects it */
+#define MARK_STEP   2
+#define MARKS       12
 
 struct encoding_name {
     const char *name;
@@ -71,6 +75,14 @@ static double buzz_at(double t)
     return LOUDNESS * ring * (0.3 + 0.7 * rhythm * rhythm);
 }
 
+/* Falls from peak to peak and jumps back: the jumps say the period, to the sample. */
+static double mark_at(uint32_t mark, uint64_t sample, uint32_t rate_hz)
+{
+    uint64_t period = (uint64_t)mark * rate_hz / VOICE_MARK_HZ;
+
+    return MARK_PEAK * (1 - 2 * (double)(sample % period) / (double)period);
+}
+
 /* Linear interpolation does for what a test listens to. */
 static double recording_at(const struct voice_source *s, double t)
 {
@@ -79,6 +91,27 @@ static double recording_at(const struct voice_source *s, double t)
     double part = at - (double)i;
 
     return s->pcm[i] * (1 - part) + s->pcm[(i + 1) % s->samples] * part;
+}
+
+uint32_t voice_mark_of(struct slice text)
+{
+    uint32_t number = 0;
+    size_t at = 0;
+
+    while (at < text.len && !isdigit(text.at[at]))
+        at++;
+    for (; at < text.len && isdigit(text.at[at]); at++)
+        number = (number * 10 + (text.at[at] - '0')) % MARKS;
+    return MARK_FIRST + MARK_STEP * number;
+}
+
+static double sample_at(const struct voice_source *s, uint64_t sample, uint32_t rate_hz)
+{
+    double t = (double)sample / rate_hz;
+
+    if (s->mark)
+        return mark_at(s->mark, sample, rate_hz);
+    return s->samples ? recording_at(s, t) : buzz_at(t);
 }
 
 static void block_encode(enum voice_encoding encoding, const int16_t *pcm, size_t n, uint8_t *out)
@@ -112,10 +145,8 @@ void voice_render(const struct voice_source *source, const struct voice_format *
 
     while (count) {
         size_t n = count < BLOCK ? count : BLOCK;
-        for (size_t i = 0; i < n; i++) {
-            double t = (double)(first + i) / format->rate_hz;
-            pcm[i] = (int16_t)(source->samples ? recording_at(source, t) : buzz_at(t));
-        }
+        for (size_t i = 0; i < n; i++)
+            pcm[i] = (int16_t)sample_at(source, first + i, format->rate_hz);
         block_encode(format->encoding, pcm, n, out);
         out += n * voice_bytes(format->encoding);
         first += n;
