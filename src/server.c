@@ -80,10 +80,13 @@ static struct address bind_address_of(const struct bind_address *bind)
 
 /* ---- agents ---- */
 
+#define AGENT_PATHS_MAX                                                                            \
+    320 /* all that the command line (64) and the configuration (256) may name */
+
 static int load_agents(struct server *s, char *why, size_t why_bytes)
 {
     const struct config *config = s->setup->config;
-    const char *paths[128];
+    const char *paths[AGENT_PATHS_MAX];
     size_t count = 0;
     int err;
 

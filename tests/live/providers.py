@@ -169,6 +169,8 @@ def judge(r, server, case, report):
     why = report.get("error") or report.get("ended")
     told = f"{case}: {report['status']} ({why}), {lines[-4:]}"
     log = server.log_of_carrier_call(report["call_id"], 30)
+    if not r.check(log is not None, f"it left no log: {told}"):
+        return
     if case.lost:
         judge_lost(r, case, log, told)
         return

@@ -63,6 +63,8 @@ static void a_turn_is_asked_again_of_the_next_model(void **state)
     stub.final = "and on sunday"; /* the first one is not asked again in this call */
     speak(600);
     assert_int_equal(stub.asks, 3);
+    const struct actor *llm = actor_child(leg.actor->parent, ROLE_LLM);
+    assert_string_equal(llm->type->detail(llm), "second"); /* as GET /actors shows it */
     const char *log = end();
     assert_non_null(strstr(log, "\"failovers\":[{\"turn\":1,\"role\":\"llm\",\"from\":\"stub\","
                                 "\"to\":\"second\",\"status\":401,\"reason\":\"out of order\""));
