@@ -4,6 +4,7 @@
  * not yet understood. Formats: Deepgram's SDK and documentation, see docs/providers/deepgram.md. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -14,9 +15,10 @@
 #define OWN_URL       "wss://api.deepgram.com/v1/listen"
 #define HEAD_BYTES    (CLOUD_KEY_MAX + 64)
 #define URL_BYTES     (WEB_URL_MAX + 2048)
-#define PIECE_MS      60   /* sound is gathered up to here: a message costs more than its bytes */
-#define HURRY_MS      400  /* of sound behind a pause goes as it comes: the end may be near */
-#define BURST_MS      1000 /* and what has waited goes in messages of so much */
+#define PIECE_MS      60  /* sound is gathered up to here: a message costs more than its bytes */
+#define HURRY_MS      400 /* of sound behind a pause goes as it comes: the end may be near */
+#define QUIET_PART    6 /* nor is what is softer than this part of the loudest: no voice, perhaps */
+#define BURST_MS      1000       /* and what has waited goes in messages of so much */
 #define KEEP_ALIVE_NS SECONDS(4) /* the service hangs up after 10 s without a word */
 #define RETRY_NS      SECONDS(1) /* after the actor has given up, before the next utterance tries */
 #define LATE_NS       SECONDS(3) /* an utterance whose sound could not be sent by then fails */
@@ -46,6 +48,7 @@ struct deepgram {
     uint64_t sent_at; /* position behind the last byte sent */
     uint64_t sent;    /* bytes on this socket: the service's clock */
     uint64_t hurry;   /* up to this position of the sound nothing is gathered */
+    int loudest;      /* sample of the utterance */
     uint64_t stale;   /* its instant before which words belong to what is over; 0: none do */
     bool silent;      /* the service has sent nothing at all since this utterance began */
     uint64_t from;    /* its clock then */
@@ -314,18 +317,38 @@ static bool open_utterance(struct deepgram *d, uint32_t epoch, struct intents *o
     if (d->u.epoch != before) {
         d->silent = true;
         d->from = d->sent;
+        d->loudest = 0;
     }
     return takes;
 }
 
+static int loudest_of(struct slice pcm)
+{
+    int most = 0;
+
+    for (size_t i = 0; i + 1 < pcm.len; i += 2) {
+        int16_t sample;
+        memcpy(&sample, pcm.at + i, sizeof(sample));
+        most = abs(sample) > most ? abs(sample) : most;
+    }
+    return most;
+}
+
+/* The service counts its silence from the last voice, which may be over before our own detector
+ * says so: of what is soft nothing is kept back. */
 static void take_sound(struct deepgram *d, const struct provider_input *in, struct intents *out)
 {
+    int loudest = loudest_of(in->data);
+
     if (!open_utterance(d, in->epoch, out) || d->link != LINK_UP)
         return;
     if (loaded_of(in)->mulaw)
         utterance_put_mulaw(&d->u, in->data);
     else
         utterance_put(&d->u, in->data);
+    d->loudest = loudest > d->loudest ? loudest : d->loudest;
+    if (loudest < d->loudest / QUIET_PART && d->hurry < d->u.end)
+        d->hurry = d->u.end;
 }
 
 static void take_speech(struct deepgram *d, const struct provider_input *in, int64_t now_ns,

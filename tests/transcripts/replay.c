@@ -258,7 +258,7 @@ static void wait_ms(struct player *p, int64_t ms)
 
 /* ---- the actor ---- */
 
-static void do_audio(struct player *p, const struct step *s)
+static void do_audio(struct player *p, const struct step *s, int step)
 {
     static uint8_t bytes[AUDIO_BYTES_MAX] __attribute__((aligned(2)));
     int16_t *pcm = (int16_t *)(void *)bytes;
@@ -266,7 +266,7 @@ static void do_audio(struct player *p, const struct step *s)
         (size_t)s->value < AUDIO_BYTES_MAX / 2 ? (size_t)s->value : AUDIO_BYTES_MAX / 2;
 
     for (size_t i = 0; i < samples; i++)
-        pcm[i] = (int16_t)((int)(i % 80) * 200 - 8000);
+        pcm[i] = (int16_t)((int)(i % 80) * step - 40 * step);
     give(p, (struct provider_input){
                 .kind = INPUT_AUDIO, .epoch = s->epoch, .data = slice_of(bytes, samples * 2)});
 }
@@ -335,8 +335,8 @@ static int do_step(struct player *p, const struct step *s)
 
     if (p->referee.stopped || (p->setup->mode == REPLAY_FREE && !an_actor_would(p, s)))
         return 0;
-    if (slice_equal(s->word, SLICE("audio"))) {
-        do_audio(p, s);
+    if (slice_equal(s->word, SLICE("audio")) || slice_equal(s->word, SLICE("soft"))) {
+        do_audio(p, s, s->word.at[0] == 'a' ? 200 : 20);
         return 0;
     }
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)

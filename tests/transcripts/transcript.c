@@ -62,7 +62,8 @@ static bool parse_do(struct step *s, struct slice rest)
     if (!bare && !take_number(&rest, &epoch))
         return false;
     s->epoch = (uint32_t)epoch;
-    if ((slice_equal(s->word, SLICE("audio")) || slice_equal(s->word, SLICE("tool"))) &&
+    if ((slice_equal(s->word, SLICE("audio")) || slice_equal(s->word, SLICE("soft")) ||
+         slice_equal(s->word, SLICE("tool"))) &&
         !take_number(&rest, &s->value))
         return false;
     s->text = rest;
