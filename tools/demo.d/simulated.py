@@ -62,8 +62,8 @@ def agent_file(path, name, at, tts):
                 f'llm: {{provider: openai, base_url: "http://{at}/v1", api_key: simulated, '
                 "model: simulated}\n"
                 f"tts: {SPEAKERS[tts].format(at=at)}\n"
-                "vad: {provider: silero, confidence: 0.5, stop_ms: 120}\n"
-                "patience: {complete_ms: 200, open_ms: 900}\n")
+                "vad: {provider: silero, confidence: 0.5, stop_ms: 100}\n"
+                "patience: {complete_ms: 100, open_ms: 900}\n")
 
 
 def speaker(server):
