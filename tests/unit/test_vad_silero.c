@@ -20,7 +20,7 @@
 #define WINDOWS_MAX 200
 #define TOLERANCE   1e-4
 #define LEGS_MAX    (2 * VAD_SILERO_BATCH + 3)
-#define ROUNDS      60 /* windows of each leg in a batch */
+#define ROUNDS      12 /* windows of each leg in a batch */
 
 struct recording {
     struct vad_weights weights;
