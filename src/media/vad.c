@@ -20,7 +20,7 @@
  * to 11 dB above itself in the whole band, and the quarter takes 12. */
 #define HISS_FAINT (27 * VAD_LEVEL_PER_DB + VAD_LEVEL_PER_DB / 2)
 /* A "t" after the silence that belongs to it may be fainter: it stands far above that silence. */
-#define BURST_FAINT     (29 * VAD_LEVEL_PER_DB + VAD_LEVEL_PER_DB / 2)
+#define BURST_FAINT     (30 * VAD_LEVEL_PER_DB)
 #define BURST_DB        9
 #define HISS_PIECE      160 /* samples of a block at the highest rate */
 #define PEAK_FALLS_DB_S 6   /* how fast the loudest block is forgotten, once nobody speaks */
