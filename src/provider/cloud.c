@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "provider/web.h"
 
@@ -110,6 +111,19 @@ struct slice cloud_model(struct cloud *c, const char *fallback)
     else if (model.len == 0)
         cloud_complain(c, "model", "must be given for \"%s\"", c->ops->name);
     return model;
+}
+
+int cloud_end_load(const struct cloud *c, void *block, const void **loaded)
+{
+    *loaded = c->err ? NULL : block;
+    if (c->err)
+        free(block);
+    return c->err;
+}
+
+void cloud_unload(const void *loaded)
+{
+    free((void *)(uintptr_t)loaded);
 }
 
 bool cloud_is_fatal(int32_t status)

@@ -181,17 +181,7 @@ static int anthropic_load(const struct provider_config *config, const void **loa
         web_header(&head, "x-api-key", key);
     begin_put(&c, &begin);
     answer_load_end(&c, &dialect, l, &begin);
-    *loaded = l;
-    if (c.err) {
-        free(l);
-        *loaded = NULL;
-    }
-    return c.err;
-}
-
-static void anthropic_unload(const void *loaded)
-{
-    free((void *)(uintptr_t)loaded);
+    return cloud_end_load(&c, l, loaded);
 }
 
 const struct provider_ops llm_anthropic = {
@@ -202,7 +192,7 @@ const struct provider_ops llm_anthropic = {
     .state_bytes = sizeof(struct answer),
     .key_env = "ANTHROPIC_API_KEY",
     .load = anthropic_load,
-    .unload = anthropic_unload,
+    .unload = cloud_unload,
     .step = anthropic_step,
     .deadline = answer_deadline,
 };

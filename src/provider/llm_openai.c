@@ -226,17 +226,7 @@ static int openai_load(const struct provider_config *config, const void **loaded
     head_put(&c, is_own, &head);
     begin_put(&c, is_own, &begin);
     answer_load_end(&c, &dialect, l, &begin);
-    *loaded = l;
-    if (c.err) {
-        free(l);
-        *loaded = NULL;
-    }
-    return c.err;
-}
-
-static void openai_unload(const void *loaded)
-{
-    free((void *)(uintptr_t)loaded);
+    return cloud_end_load(&c, l, loaded);
 }
 
 const struct provider_ops llm_openai = {
@@ -248,7 +238,7 @@ const struct provider_ops llm_openai = {
     .state_bytes = sizeof(struct answer),
     .key_env = "OPENAI_API_KEY",
     .load = openai_load,
-    .unload = openai_unload,
+    .unload = cloud_unload,
     .step = openai_step,
     .deadline = answer_deadline,
 };

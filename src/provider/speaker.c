@@ -529,13 +529,5 @@ int speaker_load_end(struct cloud *c, struct speaker_loaded *l, bool fits, const
     l->patience_ns = MS(cloud_whole(c, "timeout_ms", 3000, 200, 8000));
     if (!fits)
         cloud_complain(c, "voice", "is more than fits, with the model and the key");
-    *loaded = c->err ? NULL : l;
-    if (c->err)
-        free(l);
-    return c->err;
-}
-
-void speaker_unload(const void *loaded)
-{
-    free((void *)(uintptr_t)loaded);
+    return cloud_end_load(c, l, loaded);
 }

@@ -122,6 +122,5 @@ uint32_t speaker_rate(const struct provider_config *config);
 /* Checks sample_rate and reads timeout_ms, and gives the complaint of what did not fit; what was
  * loaded in *loaded, or nothing and its error. */
 int speaker_load_end(struct cloud *c, struct speaker_loaded *l, bool fits, const void **loaded);
-void speaker_unload(const void *loaded);
 
 #endif

@@ -531,17 +531,7 @@ static int assemblyai_load(const struct provider_config *config, const void **lo
         web_header(&head, "Authorization", key);
     if (url.bad || head.bad)
         cloud_complain(&c, "keyterms", "are more than fit into one address");
-    *loaded = l;
-    if (c.err) {
-        free(l);
-        *loaded = NULL;
-    }
-    return c.err;
-}
-
-static void assemblyai_unload(const void *loaded)
-{
-    free((void *)(uintptr_t)loaded);
+    return cloud_end_load(&c, l, loaded);
 }
 
 const struct provider_ops stt_assemblyai = {
@@ -555,7 +545,7 @@ const struct provider_ops stt_assemblyai = {
     .key_env = "ASSEMBLYAI_API_KEY",
     .rate = assemblyai_rate,
     .load = assemblyai_load,
-    .unload = assemblyai_unload,
+    .unload = cloud_unload,
     .step = assemblyai_step,
     .deadline = assemblyai_deadline,
 };

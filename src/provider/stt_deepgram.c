@@ -520,17 +520,7 @@ static int deepgram_load(const struct provider_config *config, const void **load
         web_header_word(&head, "Authorization", "Token", key);
     if (url.bad || head.bad)
         cloud_complain(&c, "keyterms", "are more than fit into one address");
-    *loaded = l;
-    if (c.err) {
-        free(l);
-        *loaded = NULL;
-    }
-    return c.err;
-}
-
-static void deepgram_unload(const void *loaded)
-{
-    free((void *)(uintptr_t)loaded);
+    return cloud_end_load(&c, l, loaded);
 }
 
 const struct provider_ops stt_deepgram = {
@@ -544,7 +534,7 @@ const struct provider_ops stt_deepgram = {
     .key_env = "DEEPGRAM_API_KEY",
     .rate = deepgram_rate,
     .load = deepgram_load,
-    .unload = deepgram_unload,
+    .unload = cloud_unload,
     .step = deepgram_step,
     .deadline = deepgram_deadline,
 };

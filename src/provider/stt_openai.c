@@ -333,17 +333,7 @@ static int openai_load(const struct provider_config *config, const void **loaded
          sizeof(l->model));
     keep(&c, "hint", slice_str(provider_setting(config, "hint", "")), l->prompt, sizeof(l->prompt));
     keep_language(&c, l);
-    *loaded = l;
-    if (c.err) {
-        free(l);
-        *loaded = NULL;
-    }
-    return c.err;
-}
-
-static void openai_unload(const void *loaded)
-{
-    free((void *)(uintptr_t)loaded);
+    return cloud_end_load(&c, l, loaded);
 }
 
 const struct provider_ops stt_openai = {
@@ -355,7 +345,7 @@ const struct provider_ops stt_openai = {
     .state_bytes = sizeof(struct openai),
     .key_env = "OPENAI_API_KEY",
     .load = openai_load,
-    .unload = openai_unload,
+    .unload = cloud_unload,
     .step = openai_step,
     .deadline = openai_deadline,
 };

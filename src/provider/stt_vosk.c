@@ -335,17 +335,7 @@ static int vosk_load(const struct provider_config *config, const void **loaded, 
         cloud_complain(&c, "phrases", "are more than %zu bytes", sizeof(l->config));
     l->url_len = url.len;
     l->config_len = b.len;
-    *loaded = l;
-    if (c.err) {
-        free(l);
-        *loaded = NULL;
-    }
-    return c.err;
-}
-
-static void vosk_unload(const void *loaded)
-{
-    free((void *)(uintptr_t)loaded);
+    return cloud_end_load(&c, l, loaded);
 }
 
 const struct provider_ops stt_vosk = {
@@ -357,7 +347,7 @@ const struct provider_ops stt_vosk = {
     .state_bytes = sizeof(struct vosk),
     .rate = vosk_rate,
     .load = vosk_load,
-    .unload = vosk_unload,
+    .unload = cloud_unload,
     .step = vosk_step,
     .deadline = vosk_deadline,
 };

@@ -265,7 +265,7 @@ const struct provider_ops tts_cartesia = {
     .key_env = "CARTESIA_API_KEY",
     .rate = speaker_rate,
     .load = cartesia_load,
-    .unload = speaker_unload,
+    .unload = cloud_unload,
     .step = cartesia_step,
     .deadline = speaker_deadline,
 };

@@ -192,7 +192,7 @@ const struct provider_ops tts_deepgram = {
     .key_env = "DEEPGRAM_API_KEY",
     .rate = aura_rate,
     .load = aura_load,
-    .unload = speaker_unload,
+    .unload = cloud_unload,
     .step = aura_step,
     .deadline = speaker_deadline,
 };

@@ -238,7 +238,7 @@ const struct provider_ops tts_elevenlabs = {
     .key_env = "ELEVENLABS_API_KEY",
     .rate = speaker_rate,
     .load = eleven_load,
-    .unload = speaker_unload,
+    .unload = cloud_unload,
     .step = eleven_step,
     .deadline = speaker_deadline,
 };

@@ -317,7 +317,7 @@ const struct provider_ops tts_openai = {
     .key_env = "OPENAI_API_KEY",
     .rate = openai_rate,
     .load = openai_load,
-    .unload = speaker_unload,
+    .unload = cloud_unload,
     .step = openai_step,
     .deadline = speaker_deadline,
 };
