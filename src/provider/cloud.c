@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "provider/web.h"
 
@@ -111,6 +112,11 @@ struct slice cloud_model(struct cloud *c, const char *fallback)
     else if (model.len == 0)
         cloud_complain(c, "model", "must be given for \"%s\"", c->ops->name);
     return model;
+}
+
+bool cloud_wants_mulaw(const struct provider_config *config, const char *fallback)
+{
+    return strcmp(provider_setting(config, "encoding", fallback), "mulaw") == 0;
 }
 
 int cloud_end_load(const struct cloud *c, void *block, const void **loaded)

@@ -38,6 +38,9 @@ struct slice cloud_base_url(struct cloud *c, const char *own, const char *scheme
 struct slice cloud_key(struct cloud *c, bool is_own);
 /* config->model, or `fallback`; printable ASCII. Without either it is complained of. */
 struct slice cloud_model(struct cloud *c, const char *fallback);
+/* Whether the setting encoding says "mulaw"; without it `fallback` does. Any thread. */
+bool cloud_wants_mulaw(const struct provider_config *config, const char *fallback);
+
 /* The end of a load: the block, from malloc(), goes into *loaded; after a complaint it is freed and
  * *loaded is NULL. 0 or the complaint's -errno. */
 int cloud_end_load(const struct cloud *c, void *block, const void **loaded);

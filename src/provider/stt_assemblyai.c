@@ -369,10 +369,7 @@ static void take_sound(struct assemblyai *a, const struct provider_input *in, st
 {
     if (!utterance_open(&a->u, in->epoch, out) || a->link != LINK_UP)
         return;
-    if (loaded_of(in)->mulaw)
-        utterance_put_mulaw(&a->u, in->data);
-    else
-        utterance_put(&a->u, in->data);
+    utterance_put_pcm(&a->u, in->data, loaded_of(in)->mulaw);
 }
 
 static void take_speech(struct assemblyai *a, const struct provider_input *in, int64_t now_ns,
@@ -499,14 +496,9 @@ static void compose_url(struct cloud *c, const struct loaded *l, struct builder 
     add_keyterms(c, url);
 }
 
-static bool wants_mulaw(const struct provider_config *config)
-{
-    return strcmp(provider_setting(config, "encoding", "mulaw"), "linear16") != 0;
-}
-
 static uint32_t assemblyai_rate(const struct provider_config *config)
 {
-    return wants_mulaw(config) ? 8000 : 16000;
+    return cloud_wants_mulaw(config, "mulaw") ? 8000 : 16000;
 }
 
 static int assemblyai_load(const struct provider_config *config, const void **loaded, char *why,
@@ -521,7 +513,7 @@ static int assemblyai_load(const struct provider_config *config, const void **lo
     struct builder url = builder_of(l->url, sizeof(l->url) - 1);
     struct builder head = builder_of(l->head, sizeof(l->head) - 1);
     cloud_choice(&c, "encoding", "mulaw", "mulaw linear16");
-    l->mulaw = wants_mulaw(config);
+    l->mulaw = cloud_wants_mulaw(config, "mulaw");
     l->bytes_per_s = l->mulaw ? 8000 : 32000;
     l->finalize_ns = MS(cloud_whole(&c, "finalize_ms", 500, 50, 3000));
     builder_slice_add(&url, cloud_base_url(&c, OWN_URL, "wss ws", &is_own));

@@ -342,10 +342,7 @@ static void take_sound(struct deepgram *d, const struct provider_input *in, stru
 
     if (!open_utterance(d, in->epoch, out) || d->link != LINK_UP)
         return;
-    if (loaded_of(in)->mulaw)
-        utterance_put_mulaw(&d->u, in->data);
-    else
-        utterance_put(&d->u, in->data);
+    utterance_put_pcm(&d->u, in->data, loaded_of(in)->mulaw);
     d->loudest = loudest > d->loudest ? loudest : d->loudest;
     if (loudest < d->loudest / QUIET_PART && d->hurry < d->u.end)
         d->hurry = d->u.end;
@@ -488,14 +485,9 @@ static void compose_url(struct cloud *c, struct loaded *l, struct builder *url)
     add_keyterms(c, url);
 }
 
-static bool wants_mulaw(const struct provider_config *config)
-{
-    return strcmp(provider_setting(config, "encoding", "mulaw"), "linear16") != 0;
-}
-
 static uint32_t deepgram_rate(const struct provider_config *config)
 {
-    return wants_mulaw(config) ? 8000 : 16000;
+    return cloud_wants_mulaw(config, "mulaw") ? 8000 : 16000;
 }
 
 static int deepgram_load(const struct provider_config *config, const void **loaded, char *why,
@@ -510,7 +502,7 @@ static int deepgram_load(const struct provider_config *config, const void **load
     struct builder url = builder_of(l->url, sizeof(l->url) - 1);
     struct builder head = builder_of(l->head, sizeof(l->head) - 1);
     cloud_choice(&c, "encoding", "mulaw", "mulaw linear16");
-    l->mulaw = wants_mulaw(config);
+    l->mulaw = cloud_wants_mulaw(config, "mulaw");
     l->bytes_per_s = l->mulaw ? 8000 : 32000;
     l->finalize_ns = MS(cloud_whole(&c, "finalize_ms", 500, 50, 3000));
     builder_slice_add(&url, cloud_base_url(&c, OWN_URL, "wss ws", &is_own));

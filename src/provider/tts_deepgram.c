@@ -23,11 +23,6 @@ static struct aura *aura_of(struct speaker *s)
     return container_of(s, struct aura, s);
 }
 
-static bool wants_mulaw(const struct provider_config *config)
-{
-    return strcmp(provider_setting(config, "encoding", "linear16"), "mulaw") == 0;
-}
-
 /* ---- what is asked ---- */
 
 static void type_send(const char *type, struct intents *out)
@@ -83,7 +78,7 @@ static void take_sound(struct aura *a, const struct provider_input *in, int64_t 
     if (in->data.len > SOUND_MAX)
         speaker_restart(&a->s, &dialect, in, EMSGSIZE, "a piece of sound is longer than fits",
                         now_ns, out);
-    else if (wants_mulaw(in->config))
+    else if (cloud_wants_mulaw(in->config, "linear16"))
         speaker_sound_mulaw(&a->s, in, in->data, now_ns, out);
     else
         speaker_sound(&a->s, in, in->data, now_ns, out);
@@ -133,7 +128,7 @@ static void aura_step(void *state, const struct provider_input *in, int64_t now_
 
 static uint32_t aura_rate(const struct provider_config *config)
 {
-    return wants_mulaw(config) ? MULAW_RATE_HZ : speaker_rate(config);
+    return cloud_wants_mulaw(config, "linear16") ? MULAW_RATE_HZ : speaker_rate(config);
 }
 
 static void speed_put(struct cloud *c, struct builder *url)
@@ -157,7 +152,7 @@ static void url_put(struct cloud *c, struct builder *url, bool *is_own)
     web_query(url, "model", cloud_model(c, (const char *)voice.at));
     web_query(url, "encoding", cloud_choice(c, "encoding", "linear16", "linear16 mulaw"));
     web_query_int(url, "sample_rate", provider_rate_hz(c->ops, config));
-    if (wants_mulaw(config) && provider_setting(config, "sample_rate", NULL) &&
+    if (cloud_wants_mulaw(config, "linear16") && provider_setting(config, "sample_rate", NULL) &&
         speaker_rate(config) != MULAW_RATE_HZ)
         cloud_complain(c, "sample_rate", "mulaw has 8000");
     speed_put(c, url);

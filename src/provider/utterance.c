@@ -50,7 +50,7 @@ void utterance_put(struct utterance *u, struct slice bytes)
         u->begin = u->end - sizeof(u->audio);
 }
 
-void utterance_put_mulaw(struct utterance *u, struct slice pcm)
+static void put_mulaw(struct utterance *u, struct slice pcm)
 {
     int16_t samples[PIECE_SAMPLES];
     uint8_t codes[PIECE_SAMPLES];
@@ -63,6 +63,14 @@ void utterance_put_mulaw(struct utterance *u, struct slice pcm)
         utterance_put(u, slice_of(codes, n));
         done += n;
     }
+}
+
+void utterance_put_pcm(struct utterance *u, struct slice pcm, bool mulaw)
+{
+    if (mulaw)
+        put_mulaw(u, pcm);
+    else
+        utterance_put(u, pcm);
 }
 
 struct slice utterance_peek(const struct utterance *u, uint64_t at, size_t max)

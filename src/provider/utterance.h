@@ -43,8 +43,8 @@ struct utterance {
 bool utterance_open(struct utterance *u, uint32_t epoch, struct intents *out);
 /* Takes the bytes of a piece of sound (after utterance_open); the oldest give way. */
 void utterance_put(struct utterance *u, struct slice bytes);
-/* The same from PCM16, as mu-law. */
-void utterance_put_mulaw(struct utterance *u, struct slice pcm);
+/* The same from PCM16: as it is, or as mu-law. */
+void utterance_put_pcm(struct utterance *u, struct slice pcm, bool mulaw);
 /* Up to `max` bytes from position `at` on, fewer where the ring wraps. */
 struct slice utterance_peek(const struct utterance *u, uint64_t at, size_t max);
 /* What may be sent by now: nothing behind the end of an utterance that is finishing. */
