@@ -40,21 +40,27 @@ static void write_failover(struct call *c, const struct provider_failed_msg *m, 
 
 /* ---- nothing more comes of this reply ---- */
 
-/* What was given of it is spoken to its end. Who heard some of it already hears no excuse. */
-static void excuse(struct call *c)
+/* What was given of it is spoken to its end, and these words after it; NULL: none. */
+static void end_reply(struct call *c, const char *words)
 {
     c->tools_pending = 0;
     c->incomplete = c->reply.len > 0;
-    memcpy(c->asks_for, c->expects, sizeof(c->asks_for));
-    if (c->turn.state == TURN_THINKING) {
+    if (words) {
         c->excused = true;
         if (c->reply.len)
             call_reply_add(c, SLICE(" "));
-        call_reply_add(c, slice_str(apology));
+        call_reply_add(c, slice_str(words));
     }
     reply_end(&c->reply);
     call_speak(c);
     call_expect_progress(c);
+}
+
+/* Who heard some of it already hears no excuse. */
+static void excuse(struct call *c)
+{
+    memcpy(c->asks_for, c->expects, sizeof(c->asks_for));
+    end_reply(c, c->turn.state == TURN_THINKING ? apology : NULL);
 }
 
 /* ---- the call cannot go on ---- */
@@ -77,17 +83,8 @@ static void say_last_words(struct call *c)
 
     call_send_epoch(c, c->llm, LLM_CANCEL, c->reply_of);
     call_turn(c, (struct turn_event){.kind = ON_LAST, .complete = !taken_in});
-    if (!taken_in || !call_wants(c, c->reply_of)) /* ACT_LAST has been carried out */
-        return;
-    c->tools_pending = 0;
-    c->incomplete = c->reply.len > 0;
-    c->excused = true;
-    if (c->reply.len)
-        call_reply_add(c, SLICE(" "));
-    call_reply_add(c, slice_str(farewell));
-    reply_end(&c->reply);
-    call_speak(c);
-    call_expect_progress(c);
+    if (taken_in && call_wants(c, c->reply_of)) /* else ACT_LAST has been carried out */
+        end_reply(c, farewell);
 }
 
 static void give_up(struct call *c, const struct provider_failed_msg *m)
