@@ -244,6 +244,13 @@ void engine_fail(struct engine *e, const struct provider_intent *event)
     snprintf(f->what, sizeof(f->what), "%.*s", SLICE_ARG(event->text));
 }
 
+void engine_fail_with(struct engine *e, uint32_t epoch, int err, const char *what)
+{
+    struct provider_intent event = {.epoch = epoch, .status = err, .text = slice_str(what)};
+
+    engine_fail(e, &event);
+}
+
 /* A job that could not open or run at all says so with its error; what it found wrong inside it
  * has emitted already. */
 static void on_job_done(struct engine *e, const struct lane_msg *done)

@@ -60,6 +60,8 @@ uint32_t engine_left(const struct engine *e);
 MUST_USE int engine_next(struct engine *e);
 /* EVENT_FAILED, or what the actor itself finds wrong: the first one counts. */
 void engine_fail(struct engine *e, const struct provider_intent *event);
+/* The same of the actor's own words; `err` is an errno, and not for ever. */
+void engine_fail_with(struct engine *e, uint32_t epoch, int err, const char *what);
 /* Everything a plug-in is fed goes through here. */
 void engine_input(struct engine *e, struct provider_input *input);
 /* Shorthand: an input with an epoch and bytes. */

@@ -200,11 +200,8 @@ static void settle(struct llm *llm)
 
 static void on_late(struct llm *llm, uint32_t epoch)
 {
-    struct provider_intent event = {
-        .epoch = epoch, .status = ETIMEDOUT, .text = SLICE("nothing came for too long")};
-
     engine_cancel(&llm->engine, epoch);
-    engine_fail(&llm->engine, &event);
+    engine_fail_with(&llm->engine, epoch, ETIMEDOUT, "nothing came for too long");
 }
 
 /* ---- life ---- */

@@ -226,9 +226,7 @@ static void repeat(struct stt *stt)
     bool finished = !stt->listening;
 
     if (resample_init(&stt->resample, stt->leg_rate_hz, rate_hz)) {
-        struct provider_intent event = {
-            .epoch = stt->epoch, .status = EINVAL, .text = SLICE("it cannot hear at this rate")};
-        engine_fail(&stt->engine, &event);
+        engine_fail_with(&stt->engine, stt->epoch, EINVAL, "it cannot hear at this rate");
         return;
     }
     if (!stt->open)
@@ -257,14 +255,11 @@ static void settle(struct stt *stt)
 /* The final has not come, and the call goes on without: with another, if there is one. */
 static void on_late(struct stt *stt, uint32_t epoch)
 {
-    struct provider_intent event = {
-        .epoch = epoch, .status = ETIMEDOUT, .text = SLICE("no final came")};
-
     if (!engine_left(&stt->engine))
         return;
     if (epoch == stt->epoch)
         stt->open = false;
-    engine_fail(&stt->engine, &event);
+    engine_fail_with(&stt->engine, epoch, ETIMEDOUT, "no final came");
 }
 
 /* ---- life ---- */

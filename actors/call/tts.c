@@ -368,15 +368,13 @@ static int set_rate(struct tts *tts)
 /* The one that has just taken over speaks what its forerunner has not spoken to the end. */
 static void take_over(struct tts *tts)
 {
-    struct provider_intent event = {.status = EINVAL, .text = SLICE("its rate cannot be played")};
-
     drop_unfinished(tts);
     tts->asked = tts->made;
     for (uint32_t i = tts->made; i < tts->count; i++)
         clause_at(tts, i)->sent = false;
     tts->paused = false;
     if (set_rate(tts)) {
-        engine_fail(&tts->engine, &event);
+        engine_fail_with(&tts->engine, 0, EINVAL, "its rate cannot be played");
         return;
     }
     flow(tts);
@@ -398,10 +396,7 @@ static void settle(struct tts *tts)
 
 static void on_late(struct tts *tts, uint32_t epoch)
 {
-    struct provider_intent event = {
-        .epoch = epoch, .status = ETIMEDOUT, .text = SLICE("nothing came for too long")};
-
-    engine_fail(&tts->engine, &event);
+    engine_fail_with(&tts->engine, epoch, ETIMEDOUT, "nothing came for too long");
 }
 
 /* ---- life ---- */
