@@ -15,10 +15,10 @@ KNOWN_PERCENT, HELDOUT_PERCENT = 90, 75
 CALL_S = 300
 
 
-def converse(seed, protocol, folder):
+def converse(seed, folder, *options):
     """The demo's JSON object, or None."""
-    command = ["tools/demo", "--once", "--json", "--no-setup", "--seed", str(seed), "--protocol",
-               protocol, "--dir", os.path.join(folder, str(seed))]
+    command = ["tools/demo", "--once", "--json", "--no-setup", "--seed", str(seed), "--dir",
+               os.path.join(folder, str(seed)), *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=CALL_S, check=False)
     try:
         return json.loads(done.stdout.splitlines()[-1])
@@ -121,7 +121,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="sidetone-") as folder, \
             futures.ThreadPoolExecutor(o.parallel) as pool:
         for seeds in rounds(o.first, o.first + o.seeds - 1, o.parallel):
-            calls = pool.map(lambda seed: converse(seed, o.protocol, folder), seeds)
+            calls = pool.map(lambda seed: converse(seed, folder, "--protocol", o.protocol), seeds)
             for seed, call in zip(seeds, calls):
                 statuses.append(call["status"] if call else "none")
                 r.check(statuses[-1] == "completed", f"seed {seed}: {statuses[-1]}")

@@ -3,28 +3,14 @@ wait, and how much of that the server adds to what its providers take."""
 
 import argparse
 import json
-import os
-import subprocess
 import tempfile
 from concurrent import futures
 
+from tests.live.demo import converse
 from tests.live.result import Result, percentile
 
 WAIT_P50_MS, OWN_P99_MS = 560, 10
 TURNS_LEAST = 100  # fewer have no 99th of 100
-CALL_S = 300
-
-
-def converse(seed, folder):
-    """The demo's JSON object, or None."""
-    command = ["tools/demo", "--once", "--json", "--no-setup", "--seed", str(seed), "--providers",
-               "simulated", "--dir", os.path.join(folder, str(seed))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=CALL_S, check=False)
-    try:
-        return json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, ValueError):
-        print(done.stderr, flush=True)
-        return None
 
 
 def note_call(r, seed, call, found):
@@ -74,7 +60,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="sidetone-") as folder, \
             futures.ThreadPoolExecutor(o.parallel) as pool:
         seeds = range(o.first, o.first + o.seeds)
-        for seed, call in zip(seeds, pool.map(lambda seed: converse(seed, folder), seeds)):
+        calls = pool.map(lambda seed: converse(seed, folder, "--providers", "simulated"), seeds)
+        for seed, call in zip(seeds, calls):
             status = call["status"] if call else "none"
             if r.check(status == "completed", f"seed {seed}: {status}"):
                 note_call(r, seed, call, found)
