@@ -223,13 +223,11 @@ struct call_hang_up_msg {
     uint32_t cookie;
 };
 
-#define CALL_DIGITS "0123456789*#ABCD"
-
 struct call_press_msg {
     struct actor_id asker;
     uint32_t cookie;
     char call_id[CALL_ID_BYTES];
-    char digits[DTMF_DIGITS_MAX + 1]; /* of CALL_DIGITS */
+    char digits[DTMF_DIGITS_MAX + 1]; /* of DTMF_DIGITS */
 };
 
 struct drain_msg {

@@ -319,7 +319,7 @@ void on_call_press(struct api *api, const struct http_ask *ask)
         return;
     bool usable = json_kind_of(&doc, "digits") == JSON_KIND_TEXT &&
                   json_text_of(&doc, "digits", body.digits, sizeof(body.digits)) == 0 &&
-                  body.digits[0] && body.digits[strspn(body.digits, CALL_DIGITS)] == '\0';
+                  body.digits[0] && body.digits[strspn(body.digits, DTMF_DIGITS)] == '\0';
     json_free(&doc);
     if (!usable) {
         answer_fail(api, ask->id, 400, "invalid",

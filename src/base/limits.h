@@ -35,6 +35,7 @@
 #define CARRIER_TOKEN_BYTES  512 /* media token with NUL; longer: the call ends */
 #define CARRIER_MARK_BYTES   128 /* mark names with NUL; longer: the call ends */
 #define RTP_PACKET_BYTES_MAX 1500
+#define DTMF_DIGITS          "0123456789*#ABCD" /* in the order of their events (RFC 4733) */
 #define DTMF_DIGITS_MAX      32 /* waiting digits of one call; beyond: newest dropped */
 
 /* ---- text ---- */

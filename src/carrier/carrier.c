@@ -93,7 +93,7 @@ char carrier_digit(const char *text)
         return 0;
     if (c >= 'a' && c <= 'd')
         c = (char)(c - 'a' + 'A');
-    return strchr("0123456789*#ABCD", c) ? c : 0;
+    return strchr(DTMF_DIGITS, c) ? c : 0;
 }
 
 void carrier_dtmf(struct carrier *c, const struct json_doc *doc, struct carrier_event *ev)

@@ -7,7 +7,7 @@
 #define VOLUME      10     /* -10 dBm0, as section 2.3 has it for DTMF senders in PSTN use */
 #define SEGMENT_MAX 0xFFFF /* what the duration field holds (2.5.1.3) */
 
-static const char DIGITS[] = "0123456789*#ABCD!";
+static const char DIGITS[] = DTMF_DIGITS "!";
 
 int dtmf_event_of(char digit)
 {
