@@ -185,9 +185,9 @@ static bool is_loud(uint16_t margin, uint16_t before)
     return margin >= LOUD_DB * VAD_LEVEL_PER_DB || lower >= ACTIVE_DB * VAD_LEVEL_PER_DB;
 }
 
-static bool block_is_loud(struct vad *v)
+static bool block_is_loud(struct vad *v, uint16_t margin)
 {
-    uint16_t margin = vad_energy_margin(&v->energy), level = v->energy.level;
+    uint16_t level = v->energy.level;
     bool loud = is_loud(margin, v->margin_before) && volume_of(level) >= v->config.volume_min &&
                 level + END_FAINT_DB * VAD_LEVEL_PER_DB >= v->peak;
 
@@ -228,7 +228,7 @@ static void block_done(struct vad *v)
         v->peak -= v->peak < PEAK_FALLS ? v->peak : PEAK_FALLS;
     v->window_level = level > v->window_level ? level : v->window_level;
     v->window_margin = margin > v->window_margin ? margin : v->window_margin;
-    if (block_is_loud(v) || hisses) {
+    if (block_is_loud(v, margin) || hisses) {
         if (first - v->active_last > samples_of(v, ACTIVE_GAP_MS))
             v->active_first = first;
         v->active_last = v->at;
