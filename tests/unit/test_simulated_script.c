@@ -316,6 +316,11 @@ static void tokens_join_to_the_text(void **state)
     }
     assert_int_equal(n, 6);
     assert_string_equal(joined, text);
+    assert_true(slice_equal(token_first(slice_str(text), 3), SLICE("  We are  open,")));
+    assert_true(slice_equal(token_skip(slice_str(text), 3), SLICE("\nd\xC3\xA9j\xC3\xA0 vu! ")));
+    assert_true(slice_equal(token_first(slice_str(text), 99), slice_str(text)));
+    assert_int_equal(token_skip(slice_str(text), 99).len, 0);
+    assert_int_equal(token_first(slice_str(text), 0).len, 0);
 }
 
 int main(void)

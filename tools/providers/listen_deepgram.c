@@ -31,20 +31,6 @@ struct result {
     bool final, speech_final, from_finalize;
 };
 
-static struct slice skip_words(struct slice text, size_t count)
-{
-    while (count--)
-        token_next(&text);
-    return text;
-}
-
-static struct slice first_words(struct slice text, size_t count)
-{
-    struct slice rest = skip_words(text, count);
-
-    return slice_of(text.at, text.len - rest.len);
-}
-
 static void put_ms(struct jsonw *w, const char *key, int64_t ms)
 {
     jsonw_key(w, key);
@@ -179,7 +165,7 @@ static void on_goes_on(struct peer *p, struct deepgram *d)
         said <= d->words_final)
         return;
     struct result r = {
-        .text = skip_words(first_words(d->l.text, said), d->words_final),
+        .text = token_skip(token_first(d->l.text, said), d->words_final),
         .from_ms = d->piece_ms,
         .to_ms = now_ms,
         .final = final,
@@ -195,7 +181,7 @@ static void on_goes_on(struct peer *p, struct deepgram *d)
 static void finish(struct peer *p, struct deepgram *d, int64_t due_ns, bool finalize)
 {
     struct result r = {
-        .text = skip_words(d->l.text, d->words_final),
+        .text = token_skip(d->l.text, d->words_final),
         .from_ms = d->piece_ms,
         .to_ms = hearing_ms(&d->l.ear, d->l.ear.last),
         .final = true,

@@ -63,8 +63,6 @@ static void told(struct peer *p, enum listening_event event)
 
 static void audio(struct peer *p, struct vosk *v, struct slice data)
 {
-    struct slice rest = v->l.text;
-
     if (!v->begun)
         listening_begin(p, &v->l, RATE_USUAL, VOICE_S16);
     v->begun = true;
@@ -74,11 +72,8 @@ static void audio(struct peer *p, struct vosk *v, struct slice data)
         reply(p, "text", v->said, true);
         return;
     }
-    rest = v->l.text;
-    for (size_t n = v->l.ear.speaking ? listening_words(&v->l) : 0; n; n--)
-        token_next(&rest);
     reply(p, "partial",
-          v->l.ear.speaking ? slice_of(v->l.text.at, v->l.text.len - rest.len) : SLICE_NONE, false);
+          v->l.ear.speaking ? token_first(v->l.text, listening_words(&v->l)) : SLICE_NONE, false);
 }
 
 static void configure(struct peer *p, struct vosk *v, struct slice text)

@@ -190,3 +190,15 @@ size_t token_count(struct slice text)
         n++;
     return n;
 }
+
+struct slice token_skip(struct slice text, size_t count)
+{
+    while (count--)
+        token_next(&text);
+    return text;
+}
+
+struct slice token_first(struct slice text, size_t count)
+{
+    return slice_of(text.at, text.len - token_skip(text, count).len);
+}

@@ -66,5 +66,8 @@ MUST_USE int answer_make(struct slice text, struct slice last, struct answer *ou
 struct slice token_next(struct slice *rest);
 /* How many tokens there are. */
 size_t token_count(struct slice text);
+/* The first `count` tokens, and what is behind them. */
+struct slice token_first(struct slice text, size_t count);
+struct slice token_skip(struct slice text, size_t count);
 
 #endif
