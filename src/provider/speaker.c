@@ -101,6 +101,17 @@ void speaker_broken(struct speaker *s, int32_t status, const char *what, int64_t
 
 /* ---- sound ---- */
 
+/* Is it more than any voice makes of what was asked? A provider may tell clauses apart or not. */
+static bool is_endless(const struct speaker *s, const struct speaker_loaded *l, size_t more)
+{
+    double text_bytes = 0;
+
+    for (uint32_t i = 0; i < s->asked; i++)
+        text_bytes += s->clauses[i].len;
+    double most_ms = SPEAKER_SOUND_MS + SPEAKER_BYTE_MS * l->slow * text_bytes;
+    return (double)(s->given + more) * 1000 > most_ms * l->bytes_per_s;
+}
+
 /* Room for `n` bytes of PCM16 behind the half sample that there may be, at an even address. */
 static uint8_t *sound_begin(struct speaker *s, size_t n, struct intents *out)
 {
@@ -125,6 +136,10 @@ static void sound_end(struct speaker *s, const struct provider_input *in, uint8_
     size_t skip = n < s->skip ? n : (size_t)s->skip;
     struct provider_intent *event;
 
+    if (is_endless(s, loaded_of(in), n - skip)) {
+        s->endless = true;
+        return;
+    }
     s->due_ns = now_ns + loaded_of(in)->patience_ns;
     s->skip -= skip;
     s->given += n - skip;
@@ -463,7 +478,12 @@ static bool take(struct speaker *s, const struct speaker_dialect *d,
 void speaker_step(struct speaker *s, const struct speaker_dialect *dialect,
                   const struct provider_input *in, int64_t now_ns, struct intents *out)
 {
-    if (take(s, dialect, in, now_ns, out))
+    bool asks = take(s, dialect, in, now_ns, out);
+
+    if (s->endless)
+        speaker_restart(s, dialect, in, EPROTO, "its sound does not end", now_ns, out);
+    s->endless = false;
+    if (asks)
         pump(s, dialect, in, now_ns, out);
 }
 
@@ -526,6 +546,8 @@ uint32_t speaker_rate(const struct provider_config *config)
 int speaker_load_end(struct cloud *c, struct speaker_loaded *l, bool fits, const void **loaded)
 {
     cloud_choice(c, "sample_rate", "16000", "8000 16000 24000");
+    l->bytes_per_s = provider_rate_hz(c->ops, c->config) * (uint32_t)sizeof(int16_t);
+    l->slow = c->config->speed > 0 && c->config->speed < 1 ? 1 / c->config->speed : 1;
     l->patience_ns = MS(cloud_whole(c, "timeout_ms", 3000, 200, 8000));
     if (!fits)
         cloud_complain(c, "voice", "is more than fits, with the model and the key");

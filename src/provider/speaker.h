@@ -1,9 +1,9 @@
 /* What every synthesiser behind a network has in common: the clauses to be spoken, in their order,
  * each with its one terminal event; one socket for the whole call, or one request for each clause;
- * sound out of messages; patience. A clause whose sound broke off is asked for once more, and as
- * much of it as was given already is left out. A provider adds its dialect: how a clause is asked
- * for, ended and taken back, what a message means. Part of a provider's state, on its shard; no
- * clock, no I/O.
+ * sound out of messages; patience. A clause whose sound broke off, or does not end, is asked for
+ * once more, and as much of it as was given already is left out. A provider adds its dialect: how a
+ * clause is asked for, ended and taken back, what a message means. Part of a provider's state, on
+ * its shard; no clock, no I/O.
  *
  *     TEXT ─▶ waiting ─ say() ─▶ asked ─ speaker_sound() ... speaker_spoken() ─▶ gone
  *                ▲── broken, once ─┘
@@ -19,6 +19,8 @@
 #define SPEAKER_TEXT_BYTES    8192   /* of them; beyond: the reply fails */
 #define SPEAKER_TRIES         2      /* of a clause; then its reply fails */
 #define SPEAKER_MESSAGE_BYTES 131072 /* a text message; a longer one is not read */
+#define SPEAKER_SOUND_MS      10000  /* of what is asked, and */
+#define SPEAKER_BYTE_MS       300    /* so much more for each byte of its text; beyond: it broke */
 #define SPEAKER_BEGIN_BYTES   2048 /* what each request begins with; beyond: the agent is refused */
 
 enum speaker_link { SPEAKER_DOWN, SPEAKER_CONNECTING, SPEAKER_UP };
@@ -42,6 +44,7 @@ struct speaker {
     uint32_t tries; /* of the first one that broke */
     uint64_t given; /* bytes of its sound */
     uint64_t skip;  /* of them that still come once more */
+    bool endless;   /* more sound came than any voice makes of the text */
     bool has_half;
     uint8_t half; /* of a sample, whose rest has not come */
     uint32_t text_len;
@@ -51,7 +54,9 @@ struct speaker {
 
 /* Made when the agent is loaded; the first member of what a provider loads. */
 struct speaker_loaded {
-    int64_t patience_ns; /* for the first sound of a clause, and between two pieces */
+    int64_t patience_ns;  /* for the first sound of a clause, and between two pieces */
+    uint32_t bytes_per_s; /* of PCM16 */
+    double slow;          /* how many times slower than usual it speaks, at least 1 */
     char url[WEB_URL_MAX + 1024];
     char head[CLOUD_KEY_MAX + 512];
     size_t begin_len;
