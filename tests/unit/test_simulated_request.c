@@ -121,7 +121,7 @@ static void oversized_heads_are_refused(void **state)
 static void headers_and_arguments_are_found(void **state)
 {
     static const char text[] =
-        "GET /x?model=nova%2D3&rate=8000&yes=true&bad=%zz&n=12 HTTP/1.1\r\nX-Key:  secret \r\n\r\n";
+        "GET /x?model=nova%2D3&rate=8000&yes=True&bad=%zz&n=12 HTTP/1.1\r\nX-Key:  secret \r\n\r\n";
     struct request r = {0};
     uint8_t bytes[sizeof(text)];
     uint16_t status;

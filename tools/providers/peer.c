@@ -225,6 +225,10 @@ static void key_find(struct peer *p)
     scheme = slice_cut(request_header(r, "authorization"), ' ', &rest);
     if (scheme.len && rest.len)
         key_copy(p, rest);
+    else if (p->service->bare_key && scheme.len)
+        key_copy(p, scheme);
+    else if (p->service->bare_key)
+        (void)request_arg(r, "token", p->key, sizeof(p->key));
     else if (request_header(r, "x-api-key").len)
         key_copy(p, request_header(r, "x-api-key"));
     else if (request_header(r, "xi-api-key").len)

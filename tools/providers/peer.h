@@ -32,6 +32,7 @@ struct service {
     const char *path;   /* "{}" stands for any one segment */
     bool socket;
     bool open;          /* needs no key */
+    bool bare_key;      /* which is all of the authorization header, or `token` in the query */
     size_t state_bytes; /* of p->state, zeroed for each request */
     /* The request is whole, or the upgrade is about to be answered: then 0 lets it through, and a
      * status after peer_refuse()'s fashion refuses it with *what. */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "base/limits.h"
 #include "net/http_head.h"
@@ -205,7 +206,7 @@ bool request_flag(const struct request *r, const char *name)
 {
     char text[8];
 
-    return request_arg(r, name, text, sizeof(text)) && strcmp(text, "true") == 0;
+    return request_arg(r, name, text, sizeof(text)) && strcasecmp(text, "true") == 0;
 }
 
 bool request_path_fits(struct slice path, const char *pattern, struct slice *part)

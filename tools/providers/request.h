@@ -47,6 +47,7 @@ bool request_arg(const struct request *r, const char *name, char *out, size_t ou
 /* As a number within least..most; `usual` when it is missing. -EINVAL. */
 MUST_USE int request_number(const struct request *r, const char *name, int64_t least, int64_t most,
                             int64_t usual, int64_t *out);
+/* Is it true, in whatever case? */
 bool request_flag(const struct request *r, const char *name);
 /* Does the path fit "/v1/voices/{}/stream"? *part is what stood for the last {}. */
 bool request_path_fits(struct slice path, const char *pattern, struct slice *part);

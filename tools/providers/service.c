@@ -4,6 +4,7 @@
 
 const struct service *const services[] = {
     &service_deepgram_listen,
+    &service_assemblyai_listen,
     &service_openai_transcription,
     &service_vosk,
     &service_openai_chat,

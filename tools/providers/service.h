@@ -5,6 +5,7 @@
 
 #include "tools/providers/peer.h"
 
+extern const struct service service_assemblyai_listen;
 extern const struct service service_deepgram_listen;
 extern const struct service service_deepgram_speak;
 extern const struct service service_deepgram_speak_http;

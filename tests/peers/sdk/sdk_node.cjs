@@ -10,6 +10,7 @@ globalThis.crypto ??= require("node:crypto").webcrypto;
 const Anthropic = require("@anthropic-ai/sdk");
 const Cartesia = require("@cartesia/cartesia-js");
 const { DeepgramClient, DeepgramError } = require("@deepgram/sdk");
+const { StreamingTranscriber } = require("assemblyai");
 const { ElevenLabsClient, ElevenLabsError } = require("@elevenlabs/elevenlabs-js");
 const OpenAI = require("openai");
 
@@ -182,9 +183,9 @@ const voice = (ms) => {
 };
 const quiet = (ms) => Buffer.alloc(ms * 16);
 
-async function paced(socket, sound) {
-  for (let at = 0; at < sound.length; at += 640, await sleep(10))
-    socket.sendMedia(sound.subarray(at, at + 640));
+async function paced(socket, sound, step = 640) {
+  for (let at = 0; at < sound.length; at += step, await sleep(step / 64))
+    socket.sendMedia(sound.subarray(at, at + step));
 }
 
 async function opened(connection) {
@@ -261,6 +262,60 @@ async function deepgramSpeak() {
       { text: said, encoding: "linear16", container: "none" }, { maxRetries: 0 }), status);
 }
 
+// ---- AssemblyAI ----
+
+function assemblyai(params) {
+  const client = new StreamingTranscriber({ websocketBaseUrl: `wss://${address}/v3/ws`,
+    sampleRate: 8000, encoding: "pcm_s16le", speechModel: "universal-streaming-english",
+    connectTimeout: timeout, maxConnectionRetries: 0, ...params });
+  // The client takes only wss:// addresses.
+  const own = client.connectionUrl.bind(client);
+  client.connectionUrl = () => Object.assign(own(), { protocol: "ws:" });
+  const got = { turns: [], errors: [], closes: [], started: 0 };
+  client.on("turn", (turn) => got.turns.push(turn));
+  client.on("speechStarted", () => got.started++);
+  client.on("error", (e) => got.errors.push(e));
+  client.on("close", (code) => got.closes.push(code));
+  return { client, got };
+}
+
+const hear = (client, sound) =>
+  paced({ sendMedia: (piece) => client.sendAudio(piece) }, sound, 1600);
+
+async function assemblyaiListen() {
+  for (const credential of [{ apiKey: KEY }, { token: KEY }]) {
+    const { client, got } = assemblyai({ formatTurns: true, ...credential });
+    const ended = () => got.turns.filter((t) => t.end_of_turn);
+    assert.ok((await client.connect()).id);
+    client.keepAlive();
+    await hear(client, Buffer.concat([quiet(200), voice(1500), quiet(1000)]));
+    await until(() => ended().length === 2, "the end of a turn");
+    assert.deepEqual(ended()[0].words.map((w) => w.text), HEARD[0].split(" "));
+    assert.equal(ended()[0].transcript, HEARD[0]);
+    assert.match(ended()[1].transcript, /^What .*\.$/);
+    assert.ok(got.started && got.turns.some((t) => !t.end_of_turn));
+    client.updateConfiguration({ format_turns: false });
+    await hear(client, voice(600));
+    client.forceEndpoint();
+    await until(() => ended().length === 3, "the forced end");
+    assert.equal(ended()[2].transcript, HEARD[1]);
+    await client.close();
+    assert.deepEqual(got.errors, []);
+  }
+}
+
+async function assemblyaiErrors() {
+  for (const [params, what] of [[{ apiKey: "wrong" }, /401/],
+    [{ apiKey: KEY, keytermsPrompt: ["fault-429"] }, /429/],
+    [{ apiKey: KEY, sampleRate: 4000 }, /sample_rate/]])
+    assert.match((await raises(Error, () => assemblyai(params).client.connect())).message, what);
+  const { client, got } = assemblyai({ apiKey: KEY });
+  await client.connect();
+  await hear(client, voice(20));
+  await until(() => got.closes.length, "the end");
+  assert.deepEqual([got.errors.map((e) => e.code), got.closes], [[3007], [3007]]);
+}
+
 // ---- Cartesia ----
 
 const PCM = { container: "raw", encoding: "pcm_s16le", sample_rate: 16000 };
@@ -320,8 +375,8 @@ async function elevenHttp() {
 
 const tests = [openaiRetries, openaiStreamed, openaiTools, openaiErrors, openaiCancels,
   openaiSpeech, openaiTranscription, anthropicRetries, anthropicStreamed, anthropicTools,
-  anthropicErrors, deepgramListen, deepgramListenErrors, deepgramSpeak, cartesiaSocket,
-  cartesiaHttp, elevenHttp];
+  anthropicErrors, deepgramListen, deepgramListenErrors, deepgramSpeak, assemblyaiListen,
+  assemblyaiErrors, cartesiaSocket, cartesiaHttp, elevenHttp];
 
 async function main() {
   let failed = 0;

@@ -1,6 +1,7 @@
 """The vendors' own Python clients against the simulated providers: what they make of the answers is
 what the script says, and what went wrong is the exception they document. Arguments: HOST:PORT."""
 import json
+import logging
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ import deepgram
 import elevenlabs
 import openai
 import websockets.sync.client
+from assemblyai.streaming import v3 as assemblyai
 from cartesia import Cartesia
 from deepgram import DeepgramClient
 from deepgram.core.events import EventType
@@ -363,6 +365,92 @@ def deepgram_speak():
                                      container="none", request_options=no)), status)
 
 
+# ---- AssemblyAI ----
+
+class Session:
+    """A streaming session whose events are gathered by the client's own thread."""
+
+    def __init__(self, key=KEY, **more):
+        self.events, self.errors = [], []
+        self.client = assemblyai.RealTimeTranscriber(assemblyai.RealTimeTranscriberOptions(
+            api_host=WS, api_key=key, connect_timeout=TIMEOUT_S, max_connection_retries=0))
+        for event in assemblyai.RealTimeEvents:
+            gather = self.errors if event.name == "Error" else self.events
+            self.client.on(event, lambda _, what, gather=gather: gather.append(what))
+        self.client.connect(assemblyai.RealTimeParameters(**{
+            "sample_rate": 8000, "encoding": assemblyai.Encoding.pcm_s16le,
+            "speech_model": assemblyai.SpeechModel.universal_streaming_english, **more}))
+
+    def of(self, kind):
+        return [e for e in self.events if e.type == kind]
+
+    def ended(self):
+        return [t for t in self.of("Turn") if t.end_of_turn]
+
+    def wait(self, fits):
+        until = time.monotonic() + TIMEOUT_S
+        while not fits():
+            assert time.monotonic() < until, f"in vain: {self.events[-3:]} {self.errors}"
+            time.sleep(0.01)
+
+    def say(self, sound):
+        paced(self.client.stream, sound, piece_ms=100)
+
+    def fails(self, code):
+        self.wait(lambda: self.errors)
+        equal([e.code for e in self.errors], [code])
+        self.client.disconnect()
+        return str(self.errors[0])
+
+
+def assemblyai_listen():
+    session = Session(format_turns=True, keyterms_prompt=["Saturday", "front desk"])
+    session.wait(lambda: session.of("Begin"))
+    equal(session.of("Begin")[0].configuration.model, "universal-streaming-english")
+    assert session.of("Begin")[0].expires_at.timestamp() > time.time() + 3600
+    session.say(quiet(200) + voice(1500) + quiet(1000))
+    session.wait(lambda: len(session.ended()) == 2)
+    plain, formatted = session.ended()
+    equal((plain.transcript, plain.turn_is_formatted), (HEARD[0], False))
+    equal((formatted.transcript, formatted.turn_is_formatted), (HEARD[0].capitalize() + ".", True))
+    equal((plain.turn_order, formatted.turn_order), (0, 0))
+    equal([w.text for w in plain.words], HEARD[0].split())
+    assert abs(plain.words[0].start - 200) < 50 and abs(plain.words[-1].end - 1700) < 50, plain
+    assert all(w.word_is_final for w in plain.words)
+    assert abs(session.of("SpeechStarted")[0].timestamp - 200) < 50
+    partials = [t for t in session.of("Turn") if not t.end_of_turn]
+    assert partials and all(HEARD[0].startswith(t.transcript) for t in partials)
+    assert all([w.word_is_final for w in t.words] == [True] * (len(t.words) - 1) + [False]
+               for t in partials)
+    session.client.keep_alive()
+    session.client.set_params(assemblyai.RealTimeSessionParameters(format_turns=False))
+    session.say(voice(600))
+    session.client.force_endpoint()
+    session.wait(lambda: len(session.ended()) == 3)
+    equal((session.ended()[2].transcript, session.ended()[2].turn_order), (HEARD[1], 1))
+    session.say(voice(600))
+    session.client.disconnect(terminate=True)
+    equal([t.transcript for t in session.ended()[3:]], ["nothing was heard of this one"])
+    equal([t.audio_duration_seconds for t in session.of("Termination")], [3])
+    equal(session.errors, [])
+
+
+def assemblyai_errors():
+    Session("wrong").fails(401)
+    Session(keyterms_prompt=["fault-429"]).fails(429)
+    assert "sample_rate" in Session(sample_rate=4000).fails(3006)
+    assert "encoding" in Session(encoding=assemblyai.Encoding.opus).fails(3006)
+    session = Session()
+    session.say(voice(20))
+    assert "20.0 ms" in session.fails(3007)
+    session = Session(keyterms_prompt=["fault-error"])
+    session.say(voice(1500))
+    session.fails(3005)
+    session = Session(keyterms_prompt=["fault-close"])
+    session.say(voice(1500))
+    session.fails(1011)
+
+
 # ---- Cartesia ----
 
 PCM = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 16000}
@@ -486,12 +574,13 @@ def vosk_socket():
 TESTS = [openai_retries, openai_whole, openai_streamed, openai_tools, openai_helper, openai_errors,
          openai_speech, openai_transcription, anthropic_retries, anthropic_whole,
          anthropic_streamed, anthropic_tools, anthropic_errors, deepgram_listen,
-         deepgram_listen_errors, deepgram_speak, cartesia_socket, cartesia_errors, cartesia_http,
-         eleven_socket, eleven_http, vosk_socket]
+         deepgram_listen_errors, deepgram_speak, assemblyai_listen, assemblyai_errors,
+         cartesia_socket, cartesia_errors, cartesia_http, eleven_socket, eleven_http, vosk_socket]
 
 
 def main():
     failed = 0
+    logging.disable(logging.CRITICAL)  # errors are asked for
     for test in TESTS:
         began = time.monotonic()
         try:
