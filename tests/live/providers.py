@@ -20,62 +20,69 @@ from tests.live.server import Server, program
 SPOKEN = ["what are your opening hours", "can you repeat that please", "how do i get to you"]
 HEARD = ["the first sentence", "the second one", "now the third"]
 
-SOCKET_FAULTS = ["request 1: status 503", "request 1: reset", "request 1: late 300",
-                 "request 1: close after 1", "request 1: vanish after 2", "request 1: silence",
-                 "request 1: garbage after 1", "request 1: utf8 after 1",
-                 "request 1: noise after 1", "request 1: huge 200000 after 1",
-                 "request 1: drip 4000"]
-REQUEST_FAULTS = ["request 1: status 429", "request 1: status 500", "request 1: reset",
-                  "request 1: late 300", "request 1: close after 1", "request 1: vanish after 1",
-                  "request 1: garbage after 1", "request 1: utf8 after 1",
-                  "request 1: huge 200000 after 1", "request 1: drip 400",
-                  "request 1: error after 1", "request 1: silence after 1"]
+
+def faults(after, *words, status=503):
+    """What can befall any connection, some of it `after` so many pieces of an answer, and more."""
+    return [f"request 1: {word}" for word in (
+        f"status {status}", "reset", "late 300", "silence", f"close after {after}",
+        f"vanish after {after + 1}", f"garbage after {after}", f"utf8 after {after}",
+        f"noise after {after}", f"huge 200000 after {after}", f"endless after {after}", *words)]
+
+
+# An AssemblyAI session and its turn have begun before the first words come.
+DEEPGRAM_FAULTS = faults(1, "drip 4000", "error after 2")
+ASSEMBLYAI_FAULTS = faults(3, "close 3008 after 1", "drip 4000", "error after 4")
+VOSK_FAULTS = faults(1, "drip 4000")
+# An upload has one answer, whole: what can go wrong does so before it.
+UPLOAD_FAULTS = [f"request 1: {word}" for word in (
+    "status 500", "status 429", "reset", "late 300", "silence", "close", "vanish", "garbage",
+    "utf8", "noise", "huge 200000", "endless", "drip 400")]
+MODEL_FAULTS = faults(1, "status 429", "silence after 1", "drip 400", "error after 1", status=500)
 # A voice that comes slower than it is heard is no voice, so nothing drips.
-SPEECH_FAULTS = ["request 1: status 503", "request 1: reset", "request 1: late 300",
-                 "request 1: close after 1", "request 1: vanish after 2", "request 1: silence",
-                 "request 1: garbage after 1", "request 1: utf8 after 1",
-                 "request 1: noise after 1", "request 1: huge 200000 after 1",
-                 "request 1: error after 2"]
+VOICE_FAULTS = faults(1, "silence after 2", "error after 2")
+SPEECH_FAULTS = faults(2, "status 429", "silence after 3", "error after 2", status=500)
 
 # name: the service it speaks with, its kind, its block of the agent's file
 PROVIDERS = {
     "deepgram": ("deepgram.listen", "stt", {"provider": "deepgram", "api_key": "any",
-                                            "base_url": "ws://{at}/v1/listen"}, SOCKET_FAULTS),
-    "vosk": ("vosk", "stt", {"provider": "vosk", "base_url": "ws://{at}"}, SOCKET_FAULTS),
+                                            "base_url": "ws://{at}/v1/listen"}, DEEPGRAM_FAULTS),
+    "assemblyai": ("assemblyai.listen", "stt", {"provider": "assemblyai", "api_key": "any",
+                                                "base_url": "ws://{at}/v3/ws"},
+                   ASSEMBLYAI_FAULTS),
+    "vosk": ("vosk", "stt", {"provider": "vosk", "base_url": "ws://{at}"}, VOSK_FAULTS),
     "openai-stt": ("openai.transcription", "stt",
                    {"provider": "openai", "api_key": "any", "base_url": "http://{at}/v1"},
-                   ["request 1: status 500", "request 1: reset", "request 1: late 300",
-                    "request 1: close", "request 1: garbage", "request 1: silence"]),
+                   UPLOAD_FAULTS),
     "openai-llm": ("openai.chat", "llm", {"provider": "openai", "api_key": "any", "model": "m",
-                                          "base_url": "http://{at}/v1"}, REQUEST_FAULTS),
+                                          "base_url": "http://{at}/v1"}, MODEL_FAULTS),
     "anthropic": ("anthropic.messages", "llm", {"provider": "anthropic", "api_key": "any",
                                                 "model": "m", "base_url": "http://{at}"},
-                  REQUEST_FAULTS),
+                  MODEL_FAULTS),
     "cartesia": ("cartesia.tts", "tts",
                  {"provider": "cartesia", "api_key": "any",
-                  "base_url": "ws://{at}/tts/websocket"}, SPEECH_FAULTS),
+                  "base_url": "ws://{at}/tts/websocket"}, VOICE_FAULTS),
     "deepgram-tts": ("deepgram.speak", "tts",
                      {"provider": "deepgram", "api_key": "any", "encoding": "mulaw",
-                      "base_url": "ws://{at}/v1/speak"}, SPEECH_FAULTS),
+                      "base_url": "ws://{at}/v1/speak"}, VOICE_FAULTS),
     "elevenlabs": ("elevenlabs.input", "tts",
                    {"provider": "elevenlabs", "api_key": "any", "base_url": "ws://{at}/v1"},
-                   SPEECH_FAULTS),
+                   VOICE_FAULTS),
     "openai-tts": ("openai.speech", "tts",
                    {"provider": "openai", "api_key": "any", "base_url": "http://{at}/v1"},
-                   ["request 1: status 429", "request 1: status 500", "request 1: reset",
-                    "request 1: late 300", "request 1: close after 2", "request 1: vanish after 2",
-                    "request 2: silence", "request 2: silence after 3"]),
+                   SPEECH_FAULTS),
 }
 KEYLESS = {"vosk"}
 
 # Who goes on, and a death in the middle that no connecting anew can help: once it has begun to
 # listen, to answer or to speak, the connection goes, and further ones are refused.
-FALLBACKS = {"deepgram": "vosk", "vosk": "deepgram", "openai-stt": "deepgram",
-             "openai-llm": "anthropic", "anthropic": "openai-llm", "cartesia": "deepgram-tts",
-             "deepgram-tts": "elevenlabs", "elevenlabs": "cartesia", "openai-tts": "cartesia"}
+FALLBACKS = {"deepgram": "vosk", "assemblyai": "deepgram", "vosk": "deepgram",
+             "openai-stt": "assemblyai", "openai-llm": "anthropic", "anthropic": "openai-llm",
+             "cartesia": "deepgram-tts", "deepgram-tts": "elevenlabs", "elevenlabs": "cartesia",
+             "openai-tts": "cartesia"}
 REFUSED = ["request 1-99: status 401"]
 STORM = ["request 1-99: status 500"]
 DEATHS = {"deepgram": ["request 1: vanish after 1", "request 2-99: status 503"],
+          "assemblyai": ["request 1: vanish after 3", "request 2-99: status 503"],
           "vosk": ["request 1: vanish after 1", "request 2-99: status 503"],
           "openai-stt": STORM, "openai-llm": STORM, "anthropic": STORM,
           "cartesia": ["request 1: vanish after 3", "request 2-99: status 503"],
@@ -90,6 +97,7 @@ class Case:
         self.name, self.faults, self.fallback = name, list(faults), fallback
         self.refused = self.faults == REFUSED
         self.lost = not fallback and self.faults in (REFUSED, STORM)
+        self.first = self.faults[0].split(": ")[1].split()[0] if self.faults else None
 
     def __str__(self):
         saved = f", then {self.fallback}" if self.fallback else ""
@@ -102,8 +110,9 @@ class Service:
     def __init__(self, folder, case):
         service = PROVIDERS[case.name][0]
         path = os.path.join(folder, f"{case.id}.providers.yaml")
+        self.log = os.path.join(folder, f"{case.id}.providers.log")
         # A recogniser that is asked by utterance hears them one after the other.
-        config = {"bind": "127.0.0.1:0", "log": os.path.join(folder, f"{case.id}.providers.log"),
+        config = {"bind": "127.0.0.1:0", "log": self.log,
                   "hear": {"texts": HEARD, "count": "server", "transcription": "constant 200"},
                   "answer": {"rules": ["* => You said: {last}."]},
                   "faults": [f"{service} {fault}" for fault in case.faults]}
@@ -116,6 +125,12 @@ class Service:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(10)
+
+    def befell(self):
+        """The faults that happened, by name."""
+        with open(self.log, encoding="utf-8") as lines:
+            events = [json.loads(line) for line in lines]
+        return {event["fault"] for event in events if event["event"] == "fault"}
 
 
 def block_of(name, at):
@@ -162,12 +177,13 @@ def judge_saved(r, case, log, told):
             f"its log says {log['failovers']}: {told}")
 
 
-def judge(r, server, case, report):
+def judge(r, server, service, case, report):
     lines = [line["message"] for line in server.log() if line.get("agent_id") == case.id]
     heard = [m for m in lines if m.startswith("heard ")]
     says = [m for m in lines if m.startswith("says ")]
     why = report.get("error") or report.get("ended")
     told = f"{case}: {report['status']} ({why}), {lines[-4:]}"
+    r.check(not case.first or case.first in service.befell(), f"its fault did not befall: {told}")
     log = server.log_of_carrier_call(report["call_id"], 30)
     if not r.check(log is not None, f"it left no log: {told}"):
         return
@@ -194,8 +210,8 @@ def run(r, folder, cases, at_once):
             server.start()
             with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
                 reports = list(pool.map(lambda case: place(server, case), cases))
-            for case, report in zip(cases, reports):
-                judge(r, server, case, report)
+            for case, service, report in zip(cases, services, reports):
+                judge(r, server, service, case, report)
             r.check(server.stop() == 0, "the server did not end in order")
             r.check(not server.errors(), f"it wrote {server.errors()}")
     finally:
@@ -221,6 +237,7 @@ def main():
     options.add_argument("--plain", action="store_true", help="without the faults")
     options.add_argument("--sample", action="store_true", help="two faults of each provider")
     options.add_argument("--only", help="this provider alone")
+    options.add_argument("--fault", default="", help="only the calls with these words in a fault")
     options.add_argument("--at-once", type=int, default=6, help="calls at one time")
     o = options.parse_args()
     r = Result("providers")
@@ -228,6 +245,7 @@ def main():
     for name in PROVIDERS:
         if not o.only or o.only == name:
             cases += [Case(0, name, *what) for what in cases_of(name, o)]
+    cases = [case for case in cases if o.fault in "; ".join(case.faults)]
     for number, case in enumerate(cases):
         case.id = f"case-{number}"
     for text in SPOKEN:

@@ -159,9 +159,11 @@ bool fault_begin(struct peer *p)
         p->fault = NULL;
         return false;
     }
-    if (f->after != FAULT_AT_ONCE || f->kind == FAULT_STATUS)
+    if (f->after != FAULT_AT_ONCE)
         return false;
     note_fault(p);
+    if (f->kind == FAULT_STATUS)
+        return false; /* the refusal is on its way */
     p->fault = NULL;
     switch (f->kind) {
     case FAULT_RESET:
