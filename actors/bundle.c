@@ -6,6 +6,7 @@
 
 #include "actors/call/engine.h"
 #include "actors/world.h"
+#include "config/complaints.h"
 #include "media/resample.h"
 
 static const char *const kind_names[] = {
@@ -105,12 +106,13 @@ static const char *key_from_environment(const struct loading *l)
 static int rate_check(const struct loading *l)
 {
     const struct bundle_provider *first = &l->bundle->roles[l->kind].at[0];
-    uint32_t from_hz = provider_rate_hz(first->ops, &first->config);
+    uint32_t from_hz = first->ops ? provider_rate_hz(first->ops, &first->config) : 0;
     uint32_t to_hz = provider_rate_hz(l->into->ops, &l->into->config);
     struct resample resample;
     char text[160];
 
-    if (l->kind != PROVIDER_STT || l->into == first || !resample_init(&resample, from_hz, to_hz))
+    if (l->kind != PROVIDER_STT || l->into == first || !from_hz ||
+        !resample_init(&resample, from_hz, to_hz))
         return 0;
     snprintf(text, sizeof(text), "it hears at %u Hz, which cannot be made of the first one's %u",
              to_hz, from_hz);
@@ -155,19 +157,20 @@ static int load_provider(const struct loading *l)
     return err ? err : rate_check(l);
 }
 
-static int load_role(struct bundle *b, enum provider_kind kind, const char *share_dir, char *why,
-                     size_t why_bytes)
+static void load_role(struct bundle *b, enum provider_kind kind, const char *share_dir,
+                      struct complaints *complaints)
 {
     struct bundle_role *role = &b->roles[kind];
-    struct loading l = {
-        .bundle = b, .kind = kind, .share_dir = share_dir, .why = why, .why_bytes = why_bytes};
-    int err = 0;
+    struct loading l = {.bundle = b,
+                        .kind = kind,
+                        .share_dir = share_dir,
+                        .why = complaints->next,
+                        .why_bytes = sizeof(complaints->next)};
 
-    while (!err && (l.block = agent_provider_at(b->agent, kind_names[kind], role->count))) {
+    while ((l.block = agent_provider_at(b->agent, kind_names[kind], role->count))) {
         l.into = &role->at[role->count++];
-        err = load_provider(&l);
+        complaints_add(complaints, load_provider(&l));
     }
-    return err;
 }
 
 static int64_t seconds_or_never(int64_t seconds)
@@ -210,6 +213,7 @@ int bundle_new(struct agent *agent, const char *share_dir, struct bundle **out, 
                size_t why_bytes)
 {
     struct bundle *b = calloc(1, sizeof(*b));
+    struct complaints complaints;
 
     *out = NULL;
     if (!b)
@@ -221,13 +225,13 @@ int bundle_new(struct agent *agent, const char *share_dir, struct bundle **out, 
         free(b);
         return -ENOMEM;
     }
-    for (int kind = PROVIDER_STT; kind <= PROVIDER_TTS; kind++) {
-        int err = load_role(b, (enum provider_kind)kind, share_dir, why, why_bytes);
-        if (err) {
-            b->agent = NULL; /* stays the caller's */
-            bundle_free(&b);
-            return err;
-        }
+    complaints_begin(&complaints, why, why_bytes);
+    for (int kind = PROVIDER_STT; kind <= PROVIDER_TTS; kind++)
+        load_role(b, (enum provider_kind)kind, share_dir, &complaints);
+    if (complaints.err) {
+        b->agent = NULL; /* stays the caller's */
+        bundle_free(&b);
+        return complaints.err;
     }
     *out = b;
     return 0;

@@ -86,7 +86,7 @@ struct provider_lane_args {
 /* ---- bundles (control thread; may block) ---- */
 
 /* Resolves the agent's providers and loads what they share. Takes the agent's reference on success.
- * 0 or -errno with a sentence that names file and line. */
+ * 0 or -errno; each provider that is not usable has a line of `why`, with file, line and key. */
 MUST_USE int bundle_new(struct agent *agent, const char *share_dir, struct bundle **out, char *why,
                         size_t why_bytes);
 void bundle_free(struct bundle **bundle);

@@ -13,7 +13,7 @@
 
 #define AGENT_FILES_MAX 64
 #define PATH_BYTES      512
-#define WHY_BYTES       1024
+#define WHY_BYTES       4096 /* a line for each complaint */
 
 static const char help[] =
     "sidetone: answers phone calls with AI agents\n"
@@ -24,7 +24,8 @@ static const char help[] =
     "  --config FILE      read this configuration (default: the embedded one)\n"
     "  --agent FILE       answer with this agent too; may be given several times\n"
     "                     (default: the clinic's front desk)\n"
-    "  --check-config     say whether configuration and agents are usable, and stop\n"
+    "  --check-config     say whether configuration and agents are usable, or all that is\n"
+    "                     missing or wrong, and stop\n"
     "  --list-providers   what speech and language providers there are, and stop\n"
     "  --example-config   print a configuration with every key explained, and stop\n"
     "  --example-agent    the same for an agent file\n"
@@ -145,6 +146,17 @@ static const char *from_environment(const char *name)
     return getenv(name);
 }
 
+/* Each line is a complaint of its own. */
+static void say_why(const char *why)
+{
+    struct slice rest = slice_str(why);
+
+    do {
+        struct slice line = slice_cut(rest, '\n', &rest);
+        fprintf(stderr, "sidetone: %.*s\n", SLICE_ARG(line));
+    } while (rest.len);
+}
+
 int main(int argc, char **argv)
 {
     struct options o = {0};
@@ -155,7 +167,7 @@ int main(int argc, char **argv)
     if (err)
         return err;
     if (config_load(o.config, from_environment, &config, why, sizeof(why))) {
-        fprintf(stderr, "sidetone: %s\n", why);
+        say_why(why);
         return 1;
     }
     if (find_share(share, sizeof(share))) {
@@ -175,7 +187,7 @@ int main(int argc, char **argv)
                                  .env = from_environment};
     err = o.check ? server_check(&setup, why, sizeof(why)) : server_run(&setup, why, sizeof(why));
     if (err)
-        fprintf(stderr, "sidetone: %s\n", why);
+        say_why(why);
     else if (o.check)
         printf("configuration and agents are usable\n");
     config_free(&config);

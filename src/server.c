@@ -19,6 +19,7 @@
 #include "actors/platform/store_program.h"
 #include "actors/world.h"
 #include "base/metrics.h"
+#include "config/complaints.h"
 #include "net/resolve.h"
 #include "store/generation.h"
 #include "store/recover.h"
@@ -83,6 +84,25 @@ static struct address bind_address_of(const struct bind_address *bind)
 #define AGENT_PATHS_MAX                                                                            \
     320 /* all that the command line (64) and the configuration (256) may name */
 
+static int load_bundles(struct server *s, char *why, size_t why_bytes)
+{
+    struct complaints complaints;
+
+    complaints_begin(&complaints, why, why_bytes);
+    for (size_t i = 0; i < agent_set_count(s->agents); i++) {
+        struct bundle *bundle;
+        struct agent *agent = agent_ref(agent_set_at(s->agents, i));
+        int err = bundle_new(agent, s->setup->share_dir, &bundle, complaints.next,
+                             sizeof(complaints.next));
+        if (err)
+            agent_put(&agent);
+        else
+            s->world.agents[i + 1] = bundle;
+        complaints_add(&complaints, err);
+    }
+    return complaints.err;
+}
+
 static int load_agents(struct server *s, char *why, size_t why_bytes)
 {
     const struct config *config = s->setup->config;
@@ -101,17 +121,7 @@ static int load_agents(struct server *s, char *why, size_t why_bytes)
         snprintf(why, why_bytes, "%s: no agent file (.yaml) is in it", count ? paths[0] : "agents");
         return -ENOENT;
     }
-    for (size_t i = 0; i < agent_set_count(s->agents); i++) {
-        struct bundle *bundle;
-        struct agent *agent = agent_ref(agent_set_at(s->agents, i));
-        err = bundle_new(agent, s->setup->share_dir, &bundle, why, why_bytes);
-        if (err) {
-            agent_put(&agent);
-            return err;
-        }
-        s->world.agents[i + 1] = bundle;
-    }
-    return 0;
+    return load_bundles(s, why, why_bytes);
 }
 
 static void free_agents(struct server *s)

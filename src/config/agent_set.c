@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "config/complaints.h"
+
 /* What tells one state of a file from another. */
 struct stamp {
     int64_t modified_ns;
@@ -161,6 +163,8 @@ static int entry_load(struct agent_set *set, struct entry *e, char *why, size_t 
 
 static int set_start(struct agent_set *set, char *why, size_t why_bytes)
 {
+    struct complaints complaints;
+
     for (size_t i = 0; i < set->path_count; i++) {
         int rc = path_look(set, set->paths[i]);
 
@@ -170,16 +174,14 @@ static int set_start(struct agent_set *set, char *why, size_t why_bytes)
         }
     }
     qsort(set->entries, set->count, sizeof(set->entries[0]), entry_order);
+    complaints_begin(&complaints, why, why_bytes);
     for (size_t i = 0; i < set->count; i++) {
         struct entry *e = &set->entries[i];
 
         stamp_take(e->file, &e->stamp);
-        int rc = entry_load(set, e, why, why_bytes);
-
-        if (rc)
-            return rc;
+        complaints_add(&complaints, entry_load(set, e, complaints.next, sizeof(complaints.next)));
     }
-    return 0;
+    return complaints.err;
 }
 
 int agent_set_new(const char *const *paths, size_t count, const char *(*env)(const char *),

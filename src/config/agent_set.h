@@ -18,7 +18,7 @@ struct agent_change {
 };
 
 /* `paths` are files, or folders whose *.yaml and *.yml files are meant (not their subfolders).
- * At boot every file must be good: 0, or -errno with `why` naming the first bad one. */
+ * At boot every file must be good: 0, or -errno with a line of `why` for each complaint. */
 MUST_USE int agent_set_new(const char *const *paths, size_t count, const char *(*env)(const char *),
                            struct agent_set **out, char *why, size_t why_bytes);
 void agent_set_free(struct agent_set **set);

@@ -12,6 +12,7 @@
 #include <yaml.h>
 
 #include "base/limits.h"
+#include "config/complaints.h"
 
 #define BLOCK_BYTES 16384
 
@@ -39,8 +40,7 @@ struct build {
     char *key; /* of the block on top, waiting for its value */
     uint32_t key_line;
     const char *(*env)(const char *);
-    char *why;
-    size_t why_bytes;
+    struct complaints complaints;
     char text[YAML_SCALAR_MAX + 1]; /* a value while it is expanded */
 };
 
@@ -196,7 +196,7 @@ static int build_fail(struct build *b, int err, uint32_t line, const char *what)
 
         snprintf(key + len, sizeof(key) - len, "[%u]", b->open[b->depth - 1]->count);
     }
-    complain_at(b->doc->file, line, key, b->why, b->why_bytes, what);
+    complain_at(b->doc->file, line, key, b->complaints.next, sizeof(b->complaints.next), what);
     return err;
 }
 
@@ -290,7 +290,8 @@ static struct slice env_name(struct slice at)
     return slice_of(at.at + 2, len);
 }
 
-/* Replaces one ${NAME}; *used is its length. */
+/* Replaces one ${NAME}; *used is its length. A variable that is not set is complained of, and the
+ * reading goes on: there may be more of them. */
 static int expand_one(struct build *b, struct slice at, struct builder *out, size_t *used,
                       uint32_t line)
 {
@@ -303,14 +304,15 @@ static int expand_one(struct build *b, struct slice at, struct builder *out, siz
                           "${ must be followed by NAME} (write $${ for plain ${)");
     const char *value = b->env ? b->env(text) : NULL;
 
+    *used = name.len + 3;
     if (!value) {
         snprintf(what, sizeof(what), "environment variable %s is not set", text);
-        return build_fail(b, -EINVAL, line, what);
+        complaints_add(&b->complaints, build_fail(b, -EINVAL, line, what));
+        return 0;
     }
     if (!slice_is_utf8(slice_str(value)))
         return build_fail(b, -EINVAL, line, "the environment variable is not UTF-8 text");
     builder_str(out, value);
-    *used = name.len + 3;
     return 0;
 }
 
@@ -472,11 +474,11 @@ static int doc_build(struct yaml_doc *doc, struct slice text, const char *(*env)
     }
     b->doc = doc;
     b->env = env;
-    b->why = why;
-    b->why_bytes = why_bytes;
+    complaints_begin(&b->complaints, why, why_bytes);
     yaml_parser_set_encoding(&b->parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&b->parser, text.len ? text.at : (const uint8_t *)"", text.len);
-    int rc = build_run(b);
+    complaints_add(&b->complaints, build_run(b));
+    int rc = b->complaints.err;
 
     yaml_parser_delete(&b->parser);
     free(b);

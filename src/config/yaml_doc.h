@@ -40,7 +40,8 @@ struct yaml_doc;
 const char *yaml_env_process(const char *name);
 
 /* Reads `text`, called `file` in complaints. The root is always a block (an empty file is an empty
- * one). 0, -EINVAL (wrong), -EMSGSIZE (a bound), -ENOMEM; `why` is then "FILE:LINE: KEY: what". */
+ * one). 0, -EINVAL (wrong), -EMSGSIZE (a bound), -ENOMEM; `why` is then "FILE:LINE: KEY: what",
+ * with a line for each variable that is not set. */
 MUST_USE int yaml_doc_read(const char *file, struct slice text, const char *(*env)(const char *),
                            struct yaml_doc **out, char *why, size_t why_bytes);
 /* The same from a path; also -errno of opening or reading it, and "FILE: what". */

@@ -47,13 +47,14 @@ RULES = "llm: {{provider: rules, rules: '{share}/agents/clinic.rules'}}\n"
 AGENTS = [
     ("no name", "language: en\n", r"^{f}:\d+: name: "),
     ("an unknown key", "name: a\nmood: good\n", r"^{f}:2: mood: unknown key"),
-    ("an unknown provider", "name: a\nstt: {{provider: ears}}\n", r"^{f}:2: stt\.provider: .*ears"),
+    ("an unknown provider", "name: a\nstt: {{provider: ears}}\n" + RULES,
+     r"^{f}:2: stt\.provider: .*ears"),
     ("a provider's unknown setting", EARS + "llm:\n  provider: rules\n  wings: 2\n",
      r"^{f}:5: llm\.wings: "),
     ("a voice nobody has", EARS + RULES + "tts:\n  provider: flite\n  voice: elvis\n",
      r"^{f}:6: tts\.voice: .*elvis"),
     ("a grammar that is not there", "name: a\nstt:\n  provider: pocketsphinx\n  grammar: no.gram\n",
-     r"^{f}:4: stt\.grammar: .*no\.gram"),
+     [r"^{f}:4: stt\.grammar: .*no\.gram", r"^{f}:1: llm\.rules: "]),
     ("rules that are not there", EARS + "llm:\n  provider: rules\n  rules: no.rules\n",
      r"^{f}:5: llm\.rules: .*no\.rules"),
     ("patience that shrinks", "name: a\npatience: {{complete_ms: 900, open_ms: 100}}\n",
@@ -61,11 +62,18 @@ AGENTS = [
     ("no number", "name: a\nvad: {{confidence: high}}\n", r"^{f}:2: vad\.confidence: "),
     ("an empty file", "", r"^{f}"),
     ("a folder", None, r"{f}"),
+    ("no keys", "name: a\nstt: {{provider: vosk, base_url: x}}\nllm:\n  provider: anthropic\n"
+     "  model: m\n  base_url: ftp://x\ntts: {{provider: elevenlabs, speed: 3}}\n",
+     [r"^{f}:2: stt\.base_url: ", r"^{f}:6: llm\.base_url: ", r"^{f}:7: tts\."]),
+    ("no variables", "name: ${{SIDETONE_A}}\nprompt: ${{SIDETONE_B}}\n",
+     [r"^{f}:1: name: environment variable SIDETONE_A is not set",
+      r"^{f}:2: prompt: environment variable SIDETONE_B is not set"]),
 ]
 
 
 def refused(r, what, command, pattern, file="", **more):
-    """The program must end with code 1 and one sentence that matches."""
+    """The program must end with code 1 and one sentence that matches, or one for each pattern."""
+    patterns = pattern if isinstance(pattern, list) else [pattern]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               errors="replace", timeout=REFUSED_S, check=False, **more)
@@ -74,15 +82,17 @@ def refused(r, what, command, pattern, file="", **more):
         return
     lines = done.stderr.splitlines()
     r.check(done.returncode == 1, f"{what}: exit code {done.returncode}")
-    if not r.check(len(lines) == 1 and lines[0].startswith("sidetone: "),
-                   f"{what}: not one sentence: {lines}"):
+    if not r.check(len(lines) == len(patterns) and
+                   all(line.startswith("sidetone: ") for line in lines),
+                   f"{what}: not {len(patterns)} sentences: {lines}"):
         return
-    sentence = lines[0].removeprefix("sidetone: ")
-    r.check(re.search(pattern.replace("{f}", re.escape(file)), sentence),
-            f"{what}: the sentence is: {sentence}")
+    sentences = [line.removeprefix("sidetone: ") for line in lines]
+    for wanted, sentence in zip(patterns, sentences):
+        r.check(re.search(wanted.replace("{f}", re.escape(file)), sentence),
+                f"{what}: the sentence is: {sentence}")
     loud = [line for line in done.stdout.splitlines() if '"level":"error"' in line]
     r.check(not loud, f"{what}: said twice: {loud}")
-    r.tell(f"{what}: {sentence}")
+    r.tell(f"{what}: {'; '.join(sentences)}")
 
 
 def write(folder, name, text):

@@ -52,6 +52,12 @@ static const struct bad bad_yaml[] = {
     {"a: ${BAD_TEXT}\n", "f.yaml:1: a: the environment variable is not UTF-8 text"},
     {"a: \"x\\0y\"\n", "f.yaml:1: a: the value holds a NUL character"},
     {"a: [[[[[[[[1]]]]]]]]\n", "f.yaml:1: a[0][0][0][0][0][0][0]: blocks are nested too deep"},
+    {"a: ${NO}\nb:\n  c: ${KEY}\n  d: ${NO}/${NEITHER}\n",
+     "f.yaml:1: a: environment variable NO is not set\n"
+     "f.yaml:4: b.d: environment variable NO is not set\n"
+     "f.yaml:4: b.d: environment variable NEITHER is not set"},
+    {"a: ${NO}\nb: *x\n", "f.yaml:1: a: environment variable NO is not set\n"
+                          "f.yaml:2: b: aliases (*name) are not allowed"},
     {"a: [x, [y, '${NO}']]\n", "f.yaml:1: a[1][1]: environment variable NO is not set"},
     {"\"a\\nb\": ${NO}\n", "f.yaml:1: a?b: environment variable NO is not set"},
 };
@@ -589,9 +595,11 @@ static void set_reloads_and_keeps_the_good(void **state)
     assert_int_equal(agent_set_reload(set, true, NULL, NULL), 1); /* c; b is bad still */
     agent_set_free(&set);
 
+    file_put(folder, "c.yaml", "name: C\nprompt: ${NO}\n");
     assert_true(agent_set_new(paths, 1, env_fake, &set, why, sizeof(why)) < 0);
     assert_null(set);
     assert_non_null(strstr(why, "b.yaml:1: nam"));
+    assert_non_null(strstr(why, "c.yaml:2: prompt: environment variable NO is not set"));
     file_drop(folder, "b.yaml");
     file_drop(folder, "c.yaml");
     file_drop(folder, "note.txt");

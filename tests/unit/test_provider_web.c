@@ -334,6 +334,31 @@ static void complaints_name_file_line_and_key(void **state)
     assert_string_equal(why, "a.yaml:6: stt.key: the provider \"deepgram\" has no such setting");
 }
 
+/* All that is missing is told at once, so that it can all be mended at once. */
+static void every_missing_key_has_a_line(void **state)
+{
+    static const char text[] = "name: A\nllm: {provider: openai}\n"
+                               "tts:\n  provider: cartesia\n  voice: v\n"
+                               "  fallbacks:\n    - provider: elevenlabs\n"
+                               "stt: {provider: deepgram}\n";
+    struct bundle *bundle;
+    struct agent *agent;
+    char why[1024];
+
+    (void)state;
+    assert_int_equal(agent_read("a.yaml", slice_str(text), environment, &agent, why, sizeof(why)),
+                     0);
+    assert_int_equal(bundle_new(agent, ".", &bundle, why, sizeof(why)), -EINVAL);
+    assert_string_equal(
+        why, "a.yaml:2: llm.api_key: must be given, or the environment variable OPENAI_API_KEY "
+             "set: \"openai\" needs a key\n"
+             "a.yaml:3: tts.api_key: must be given, or the environment variable CARTESIA_API_KEY "
+             "set: \"cartesia\" needs a key\n"
+             "a.yaml:7: tts.fallbacks[0].api_key: must be given, or the environment variable "
+             "ELEVENLABS_API_KEY set: \"elevenlabs\" needs a key");
+    agent_put(&agent);
+}
+
 static void keys_come_from_file_or_environment(void **state)
 {
     struct bundle *bundle = NULL;
@@ -416,6 +441,7 @@ int main(void)
         cmocka_unit_test(a_key_from_the_environment_goes_nowhere_else),
         cmocka_unit_test(a_nul_that_was_heard_is_a_blank_in_the_request),
         cmocka_unit_test(complaints_name_file_line_and_key),
+        cmocka_unit_test(every_missing_key_has_a_line),
         cmocka_unit_test(keys_come_from_file_or_environment),
         cmocka_unit_test(the_oldest_sound_gives_way),
         cmocka_unit_test(words_beyond_a_turn_are_cut_at_a_character),
