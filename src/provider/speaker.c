@@ -49,7 +49,7 @@ static void fail_with(struct speaker *s, uint32_t epoch, int32_t status, const c
     event->flag = s->fatal || cloud_is_fatal(status) ? EVENT_FATAL : 0;
 }
 
-void speaker_fail(struct speaker *s, int32_t status, const char *what, struct intents *out)
+static void fail_first(struct speaker *s, int32_t status, const char *what, struct intents *out)
 {
     uint32_t epoch = s->clauses[0].epoch;
 
@@ -68,7 +68,16 @@ void speaker_fail(struct speaker *s, int32_t status, const char *what, struct in
 static void fail_all(struct speaker *s, int32_t status, const char *what, struct intents *out)
 {
     for (uint32_t n = s->count; n && s->count; n--)
-        speaker_fail(s, status, what, out);
+        fail_first(s, status, what, out);
+}
+
+/* After what trying again cannot help nothing that waits will be spoken either. */
+void speaker_fail(struct speaker *s, int32_t status, const char *what, struct intents *out)
+{
+    if (s->fatal)
+        fail_all(s, status, what, out);
+    else
+        fail_first(s, status, what, out);
 }
 
 void speaker_spoken(struct speaker *s, const struct provider_input *in, int64_t now_ns,

@@ -101,7 +101,8 @@ void speaker_spoken(struct speaker *s, const struct provider_input *in, int64_t 
  * says that it is no use: then the reply fails. */
 void speaker_broken(struct speaker *s, int32_t status, const char *what, int64_t now_ns,
                     struct intents *out);
-/* The reply being spoken fails; fatal if the status says so. */
+/* The reply being spoken fails, once `fatal` is set with all that wait; fatal if the status says
+ * so. */
 void speaker_fail(struct speaker *s, int32_t status, const char *what, struct intents *out);
 /* The same, and what is open is closed first: what still came of it could be told from nothing. */
 void speaker_restart(struct speaker *s, const struct speaker_dialect *dialect,
