@@ -42,6 +42,7 @@
     MESSAGE(LEG_MARKED, leg_marked_msg)   /* leg -> call: the carrier says that some was heard */  \
     MESSAGE(LEG_PLAYED, leg_played_msg)   /* leg -> call: the reply was heard whole */             \
     MESSAGE(LEG_HEARD, leg_heard_msg)     /* leg -> call: how far the caller came at a flush */    \
+    MESSAGE(LEG_ENDED, leg_ended_msg)     /* call -> leg: the recogniser says that speech ended */ \
     MESSAGE(LEG_HOLD, leg_play_msg)       /* call -> leg */                                        \
     MESSAGE(LEG_RESUME, leg_play_msg)                                                              \
     MESSAGE(LEG_FLUSH, leg_play_msg)                                                               \
@@ -269,6 +270,10 @@ struct leg_speech_msg {
     int64_t sample;
 };
 
+struct leg_ended_msg {
+    int64_t silence_ns; /* without a voiced sample, that the leg should have seen too */
+};
+
 struct leg_key_msg {
     char digit;
 };
@@ -342,6 +347,7 @@ struct stt_words_msg {
     uint32_t words;
     bool complete;      /* a whole sentence */
     bool expected;      /* that answers what was asked */
+    bool ended;         /* behind it the recogniser has heard silence */
     uint8_t confidence; /* percent */
 };
 

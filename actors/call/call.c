@@ -163,6 +163,13 @@ static void play_control(struct call *c, uint16_t type)
     actor_send_body(&c->actor, c->leg, type, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
 }
 
+static void tell_ended(struct call *c)
+{
+    struct leg_ended_msg body = {.silence_ns = turn_hold_ns(&c->turn)};
+
+    actor_send_body(&c->actor, c->leg, LEG_ENDED, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
+}
+
 static void set_turn_timer(struct call *c)
 {
     if (c->turn.deadline_ns == NEVER_NS || c->phase != TALKING)
@@ -199,6 +206,8 @@ static void carry_out(struct call *c, uint32_t actions)
         c->final_owed = c->turn.epoch;
         call_send_epoch(c, c->stt, STT_FINISH, c->turn.epoch);
     }
+    if (actions & ACT_ENDED)
+        tell_ended(c);
     if (actions & ACT_ANSWER)
         ask(c, TURN_HEARD, heard_text(c));
     if (actions & ACT_ANSWER_KEYS)
@@ -381,7 +390,8 @@ static void on_words(struct call *c, const struct msg *m)
                                      .epoch = body->epoch,
                                      .words = body->words,
                                      .complete = body->complete,
-                                     .expected = body->expected});
+                                     .expected = body->expected,
+                                     .ended = body->ended});
 }
 
 /* Whether the language model may still add to what is being said. */

@@ -138,6 +138,18 @@ static void tell_speech(struct leg *leg, const struct vad_result *vad)
     tell_call(leg, LEG_SPEECH, &body, sizeof(body));
 }
 
+static void speech_ended(struct leg *leg, int64_t silence_ns)
+{
+    int64_t silence_ms = ns_to_ms(silence_ns);
+    struct vad_result result;
+
+    if (!leg->has_vad)
+        return;
+    vad_over(&leg->vad, (uint16_t)(silence_ms < UINT16_MAX ? silence_ms : UINT16_MAX), &result);
+    if (result.change == VAD_STOPPED)
+        tell_speech(leg, &result);
+}
+
 static void detect(struct leg *leg, const int16_t *pcm, size_t n)
 {
     struct vad_result result;
@@ -501,6 +513,9 @@ bool leg_handle(struct leg *leg, const struct msg *m)
         return true;
     case LEG_LISTEN:
         set_listening(leg, msg_body(m, leg_listen_msg)->on);
+        return true;
+    case LEG_ENDED:
+        speech_ended(leg, msg_body(m, leg_ended_msg)->silence_ns);
         return true;
     case LEG_HOLD:
         hold(leg);

@@ -59,6 +59,7 @@ static void on_event(struct actor *a, const struct provider_intent *event)
                                   .words = count_words(text),
                                   .complete = (event->flag & EVENT_COMPLETE) != 0,
                                   .expected = (event->flag & EVENT_EXPECTED) != 0,
+                                  .ended = (event->flag & EVENT_ENDED) != 0,
                                   .confidence = event->confidence};
 
     if (event->event == EVENT_PARTIAL || event->event == EVENT_FINAL) {

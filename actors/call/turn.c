@@ -90,13 +90,16 @@ static uint32_t await_caller(struct turn *t, int64_t now_ns)
 }
 
 /* A complete sentence needs less silence than an open one, and the answer asked for needs least. */
+int64_t turn_hold_ns(const struct turn *t)
+{
+    return t->expected   ? earlier(t->rules.expected_ns, t->rules.complete_ns)
+           : t->complete ? t->rules.complete_ns
+                         : t->rules.open_ns;
+}
+
 static void endpoint_deadline(struct turn *t)
 {
-    int64_t hold_ns = t->expected   ? earlier(t->rules.expected_ns, t->rules.complete_ns)
-                      : t->complete ? t->rules.complete_ns
-                                    : t->rules.open_ns;
-
-    t->deadline_ns = earlier(t->voiced_ns + hold_ns, after(t->speech_ns, t->rules.max_ns));
+    t->deadline_ns = earlier(t->voiced_ns + turn_hold_ns(t), after(t->speech_ns, t->rules.max_ns));
 }
 
 static void think(struct turn *t, int64_t now_ns)
@@ -149,10 +152,11 @@ static uint32_t on_user_speaking(struct turn *t, const struct turn_event *e, int
     if (e->kind == ON_PAUSE) {
         turn_enter(t, TURN_ENDPOINTING);
         endpoint_deadline(t);
-    } else if (e->kind == ON_TIME && now_ns >= t->deadline_ns) {
-        return finish(t, now_ns); /* nobody speaks that long: noise, or a monologue */
+    } else if (e->kind != ON_TIME) {
+        return 0;
     }
-    return 0;
+    /* The silence was long enough; or nobody speaks that long: noise, or a monologue. */
+    return now_ns >= t->deadline_ns ? finish(t, now_ns) : 0;
 }
 
 static uint32_t on_endpointing(struct turn *t, const struct turn_event *e, int64_t now_ns)
@@ -385,5 +389,8 @@ uint32_t turn_step(struct turn *t, const struct turn_event *e, int64_t now_ns)
         return on_keys(t);
     if (e->kind == ON_LAST)
         return on_last(t, e->complete);
-    return by_state[t->state](t, e, now_ns);
+    uint32_t actions = by_state[t->state](t, e, now_ns);
+    bool ended = e->kind == ON_WORDS && e->ended && e->words;
+
+    return ended && t->state == TURN_USER_SPEAKING ? actions | ACT_ENDED : actions;
 }

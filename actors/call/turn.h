@@ -38,7 +38,7 @@ enum turn_state {
 enum turn_event_kind {
     ON_SPEECH,  /* VAD: speech began; at_ns: its first voiced sample */
     ON_PAUSE,   /* VAD: speech stopped; at_ns: its last voiced sample */
-    ON_WORDS,   /* a partial hypothesis: words, complete, expected */
+    ON_WORDS,   /* a partial hypothesis: words, complete, expected, ended */
     ON_HEARD,   /* the final of this epoch: words (0: nothing understood) */
     ON_KEY,     /* a digit was pressed */
     ON_KEYS,    /* the digits are complete: by time or by '#' */
@@ -57,6 +57,7 @@ struct turn_event {
     uint32_t words; /* WORDS, HEARD */
     bool complete;  /* WORDS: already a whole sentence */
     bool expected;  /* WORDS: one that answers what was asked */
+    bool ended;     /* WORDS: behind them the recogniser has heard the caller fall silent */
     int64_t at_ns;  /* SPEECH, PAUSE: of the sample, not of the decision */
 };
 
@@ -77,8 +78,10 @@ enum turn_action {
     ACT_COMMIT = 1 << 11,         /* the reply is being heard: what it changed stays */
     ACT_SILENCE_END = 1 << 12,    /* the caller has been silent for too long: end the call */
     ACT_TURN_OVER =
-        1 << 13,        /* the reply has been heard whole, or was cut: close the ledger's turn */
-    ACT_LAST = 1 << 14, /* say the last words, as a reply of their own */
+        1 << 13,         /* the reply has been heard whole, or was cut: close the ledger's turn */
+    ACT_LAST = 1 << 14,  /* say the last words, as a reply of their own */
+    ACT_ENDED = 1 << 15, /* the recogniser has heard the end, and VAD has not: PAUSE is to come as
+                            soon as there was no voiced sample for turn_hold_ns() */
 };
 
 /* How patient the agent is; copied from its file. */
@@ -126,6 +129,8 @@ void turn_init(struct turn *t, const struct turn_rules *rules, int64_t now_ns);
 /* Takes one event; the answer is a set of enum turn_action. t->epoch, t->state and t->deadline_ns
  * are up to date when it returns. */
 uint32_t turn_step(struct turn *t, const struct turn_event *e, int64_t now_ns);
+/* How much silence ends a turn of the words so far. */
+int64_t turn_hold_ns(const struct turn *t);
 const char *turn_state_name(enum turn_state state);
 /* Whether the machine may go from one state to another: for tests and coverage. */
 bool turn_may(enum turn_state from, enum turn_state to);

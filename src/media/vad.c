@@ -117,6 +117,29 @@ static void begin_run(struct vad *v, int64_t window_first)
             (uint32_t)(window_first - v->run_first < most ? window_first - v->run_first : most);
 }
 
+static bool is_silent(const struct vad *v)
+{
+    uint32_t needed = v->config.stop_ms;
+
+    if (v->over && v->over_ms < needed)
+        needed = v->over_ms;
+    return v->at - v->now.last_sample >= samples_of(v, needed);
+}
+
+static void stop(struct vad *v)
+{
+    v->now.change = VAD_STOPPED;
+    v->now.speaking = v->over = false;
+    v->run = 0;
+}
+
+/* The next such windows are no voice that goes on. */
+static void stop_voiced(struct vad *v)
+{
+    stop(v);
+    v->spoken = false;
+}
+
 static void voiced_window(struct vad *v, uint32_t n)
 {
     int64_t ended = voice_ended(v, v->now.per_mille);
@@ -124,8 +147,12 @@ static void voiced_window(struct vad *v, uint32_t n)
     if (!v->now.speaking && v->run == 0)
         begin_run(v, v->at - (int64_t)n);
     v->run += n;
-    if (v->now.speaking) {
-        v->now.last_sample = ended > v->now.last_sample ? ended : v->now.last_sample;
+    if (v->now.speaking && ended > v->now.last_sample) {
+        v->now.last_sample = ended;
+        v->over = false;
+    } else if (v->now.speaking) {
+        if (v->over && is_silent(v))
+            stop_voiced(v);
     } else if (v->run + n / 2 >= start_needs(v)) {
         v->now.change = VAD_STARTED;
         v->now.speaking = v->spoken = true;
@@ -139,10 +166,8 @@ static void unvoiced_window(struct vad *v, uint32_t n)
     if (!v->now.speaking) {
         /* a short dip at the onset does not begin it anew; a click does not add up to speech */
         v->run = v->run > n ? v->run - n : 0;
-    } else if (v->at - v->now.last_sample >= samples_of(v, v->config.stop_ms)) {
-        v->now.change = VAD_STOPPED;
-        v->now.speaking = false;
-        v->run = 0;
+    } else if (is_silent(v)) {
+        stop(v);
     }
 }
 
@@ -169,10 +194,16 @@ static void judge(struct vad *v, uint16_t per_mille, uint32_t n)
     v->window_level = v->window_margin = 0;
 }
 
-void vad_end(struct vad *v)
+void vad_over(struct vad *v, uint16_t silence_ms, struct vad_result *out)
 {
-    v->now.speaking = v->spoken = false;
-    v->run = 0;
+    v->now.change = VAD_SAME;
+    v->over = v->now.speaking;
+    v->over_ms = silence_ms;
+    if (v->over && is_silent(v) && v->now.voiced)
+        stop_voiced(v);
+    else if (v->over && is_silent(v))
+        stop(v);
+    *out = v->now;
 }
 
 /* ---- the detectors ---- */

@@ -67,6 +67,8 @@ struct vad {
     int64_t run_first;                 /* where the voiced run that may become speech began */
     uint32_t run;                      /* samples of it, less what was unvoiced in it */
     bool spoken;                       /* somebody did, and may go on */
+    bool over;                         /* the owner knows that the voice is: see vad_over() */
+    uint16_t over_ms;
     uint32_t windows_run, windows_skipped; /* of the network, for metrics */
     uint16_t window_level, window_margin;  /* most in the window so far */
     uint16_t margin_before, hiss_margin;   /* of the last block */
@@ -84,7 +86,10 @@ MUST_USE int vad_init(struct vad *v, const struct vad_config *config, int64_t sa
 size_t vad_step(struct vad *v, const int16_t *pcm, size_t n, struct vad_result *out);
 /* VAD_SCRIPT: the next `n` samples are speech with this probability. */
 void vad_push(struct vad *v, uint16_t per_mille, size_t n, struct vad_result *out);
-/* Speech ends here and now, without a VAD_STOPPED: the owner decided so. */
-void vad_end(struct vad *v);
+/* The owner knows by other means that the voice is over: speech stops once no sample was voiced for
+ * `silence_ms`, or for stop_ms if that is less, even while the detector still calls its windows
+ * voiced, as the network does for some after the last. *out is the state; out->change says whether
+ * it stopped here and now. Forgotten as soon as the voice goes on. */
+void vad_over(struct vad *v, uint16_t silence_ms, struct vad_result *out);
 
 #endif

@@ -159,7 +159,8 @@ enum provider_intent_kind {
 enum provider_event_kind {
     /* stt */
     EVENT_PARTIAL, /* text so far; flags EVENT_COMPLETE when it already is a whole sentence,
-                      EVENT_EXPECTED when it is one that answers what was asked, EVENT_KEPT */
+                      EVENT_EXPECTED when it is one that answers what was asked, EVENT_ENDED when
+                      the recogniser has heard the caller fall silent behind it, EVENT_KEPT */
     EVENT_FINAL,   /* text of utterance `epoch`, may be empty; confidence in percent */
     /* llm */
     EVENT_UNDERSTOOD, /* text: JSON {"intent":..,"slots":{..}}; how the turn was read, for the log
@@ -179,6 +180,7 @@ enum provider_event_kind {
 
 #define EVENT_COMPLETE 1u
 #define EVENT_EXPECTED 4u
+#define EVENT_ENDED    8u
 #define EVENT_FATAL    1u
 #define EVENT_KEPT     2u /* PARTIAL: `heard_ms` of this socket's audio need not be sent again */
 

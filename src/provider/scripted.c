@@ -162,11 +162,12 @@ static int line_stt(struct scripted *s, struct scripted_words *w, char why[SCRIP
         if (!scripted_take_ms(w, &h.partial_ms))
             return bad(why, "\"partial at\" needs a time like 300ms");
         h.complete = scripted_take(w, "complete");
+        h.ended = h.complete && scripted_take(w, "ended");
     }
     if (scripted_take(w, "final after") && !scripted_take_ms(w, &h.final_ms))
         return bad(why, "\"final after\" needs a time like 40ms");
     if (!scripted_end(w))
-        return bad(why, "stt: \"text\" [partial at T [complete]] [final after T]");
+        return bad(why, "stt: \"text\" [partial at T [complete [ended]]] [final after T]");
     if (s->stt_count == SCRIPTED_LINES_MAX)
         return bad(why, "more than 64 stt lines");
     if (keep(s, &h.text, why) < 0)

@@ -56,7 +56,8 @@ bool scripted_end(const struct scripted_words *w);
 struct scripted_heard {
     struct slice text;
     bool has_partial;
-    bool complete;      /* the partial is a whole sentence already */
+    bool complete;      /* the partial is a whole sentence already, */
+    bool ended;         /* behind which the recogniser has heard silence */
     int64_t partial_ms; /* after speech began */
     int64_t final_ms;   /* after the utterance was declared over */
 };

@@ -146,7 +146,7 @@ static void stt_partial(struct stt_state *st, struct intents *out)
     struct scripted_heard line = stt_line(st);
 
     intents_event(out, EVENT_PARTIAL, st->epoch, line.text)->flag =
-        line.complete ? EVENT_COMPLETE : 0;
+        (line.complete ? EVENT_COMPLETE : 0) | (line.ended ? EVENT_ENDED : 0);
     st->partial_ns = NEVER_NS;
 }
 

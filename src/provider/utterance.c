@@ -180,11 +180,11 @@ static struct slice all_words(const struct utterance *u)
     return slice_of(u->text, u->text_len + u->tail_len);
 }
 
-void utterance_partial(const struct utterance *u, bool complete, struct intents *out)
+void utterance_partial(const struct utterance *u, bool ended, struct intents *out)
 {
     if (u->epoch)
         intents_event(out, EVENT_PARTIAL, u->epoch, all_words(u))->flag =
-            complete ? EVENT_COMPLETE : 0;
+            ended ? EVENT_COMPLETE | EVENT_ENDED : 0;
 }
 
 void utterance_final(struct utterance *u, struct intents *out)

@@ -65,8 +65,9 @@ bool utterance_cancel(struct utterance *u, uint32_t epoch);
 void utterance_words(struct utterance *u, struct slice text, uint32_t confidence);
 /* Words that may still change, in place of those before. */
 void utterance_tail(struct utterance *u, struct slice text);
-/* Events. A final takes the tail for good; each closes the utterance. */
-void utterance_partial(const struct utterance *u, bool complete, struct intents *out);
+/* Events. A partial behind which the far side has ended the sentence is a whole one. A final takes
+ * the tail for good; each but a partial closes the utterance. */
+void utterance_partial(const struct utterance *u, bool ended, struct intents *out);
 void utterance_final(struct utterance *u, struct intents *out);
 void utterance_fail(struct utterance *u, int32_t status, bool fatal, const char *what,
                     struct intents *out);

@@ -138,7 +138,9 @@ static void say_event(struct player *p, const struct provider_intent *e)
     char text[96];
     bool partial = e->event == EVENT_PARTIAL;
     int n = snprintf(text, sizeof(text), "%s%s", names[e->event],
-                     partial && (e->flag & EVENT_COMPLETE) ? "-complete" : "");
+                     partial && (e->flag & EVENT_ENDED)      ? "-ended"
+                     : partial && (e->flag & EVENT_COMPLETE) ? "-complete"
+                                                             : "");
 
     if (partial && (e->flag & EVENT_KEPT))
         n += snprintf(text + n, sizeof(text) - (size_t)n, "-kept-%u", e->heard_ms);

@@ -46,6 +46,7 @@ static struct {
     const char *final; /* of the next INPUT_FINISH; NULL: none comes */
     const char *late;  /* said for `late_epoch` when the test asks for it */
     uint32_t late_epoch;
+    const char *ended;   /* behind this it hears silence with the next sound; NULL: it does not */
     const char *reply;   /* of the next INPUT_TURN; NULL: nothing comes */
     uint32_t paused;     /* the utterance of which a pause was told last */
     const char *expects; /* the answer that this reply asks for; NULL: it does not say */
@@ -118,6 +119,9 @@ static inline void stt_step(void *state, const struct provider_input *in, int64_
         return;
     if (in->kind == INPUT_FINISH && stub.final)
         intents_event(out, EVENT_FINAL, in->epoch, slice_str(stub.final))->confidence = 90;
+    if (in->kind == INPUT_AUDIO && stub.ended)
+        intents_event(out, EVENT_PARTIAL, in->epoch, slice_str(stub.ended))->flag =
+            EVENT_COMPLETE | EVENT_ENDED;
     if (in->kind == INPUT_TIMER && now >= stub.stt_at_ns) {
         stub.stt_at_ns = NEVER_NS;
         intents_event(out, EVENT_FINAL, stub.late_epoch, slice_str(stub.late))->confidence = 90;
@@ -244,6 +248,7 @@ static struct {
     char news[4096];
     uint32_t generation, epoch, piece;
     unsigned holds, flushes, ends;
+    int64_t ended_ns; /* that the recogniser has heard the end: the silence asked for */
 } leg;
 
 static inline void leg_send(uint16_t type, const void *body, size_t bytes)
@@ -316,6 +321,9 @@ static inline void leg_handle(struct actor *a, const struct msg *m)
         break;
     case LEG_TELL:
         leg_told(a, m);
+        break;
+    case LEG_ENDED:
+        leg.ended_ns = msg_body(m, leg_ended_msg)->silence_ns;
         break;
     case LEG_HOLD:
         leg.holds++;

@@ -115,6 +115,51 @@ static void a_final_that_never_comes_repeats_nothing(void **state)
     assert_int_equal(count(end(), "\"heard\":\"hello there\""), 1);
 }
 
+/* What stands behind this key in a text. */
+static int number(const char *text, const char *key)
+{
+    return atoi(strstr(text, key) + strlen(key));
+}
+
+static void sound(void)
+{
+    struct actor *stt = actor_child(leg.actor->parent, ROLE_STT);
+    frame_ref ref = frame_get(shard_pool(shard));
+    struct audio_msg body = {0};
+
+    memset(frame_at(shard_pool(shard), ref)->data, 0, 320);
+    frame_at(shard_pool(shard), ref)->len = 320;
+    actor_send_body(leg.actor, stt->id, AUDIO, IF_FULL_DROP, ref, &body, sizeof(body));
+}
+
+/* Its detector still says speech; with what it has heard itself the turn is over at once, and the
+ * ledger has the last voiced sample right. */
+static void the_leg_is_told_of_the_recognisers_end(void **state)
+{
+    struct leg_speech_msg stopped = {.at_ns = 0};
+
+    (void)state;
+    greet();
+    stub.final = stub.ended = "when are you open";
+    stub.reply = "Never.";
+    speech(true);
+    pass(600);
+    stopped.at_ns = test_now_ns;
+    pass(300);
+    sound();
+    pass(2);
+    assert_int_equal(leg.ended_ns, MS(250));
+    assert_int_equal(stub.asks, 0);
+    leg_send(LEG_SPEECH, &stopped, sizeof(stopped));
+    turn_shard();
+    assert_string_equal(stub.asked, "when are you open");
+    audible();
+    played();
+    const char *log = end();
+    const char *turn = strstr(log, "\"heard\":\"when are you open\"");
+    assert_int_equal(number(turn, "\"decided_ms\":") - number(turn, "\"last_voiced_ms\":"), 302);
+}
+
 static void going_on_before_the_final_keeps_both_halves(void **state)
 {
     (void)state;
@@ -133,9 +178,7 @@ static void going_on_before_the_final_keeps_both_halves(void **state)
     stub.reply = "Certainly.";
     speech(true);
     for (int i = 0; i < 3; i++) { /* audio makes the plug-in look at its clock */
-        struct audio_msg audio = {0};
-        actor_send_body(leg.actor, actor_child(leg.actor->parent, ROLE_STT)->id, AUDIO,
-                        IF_FULL_DROP, frame_get(shard_pool(shard)), &audio, sizeof(audio));
+        sound();
         pass(40);
     }
     pass(300);
@@ -356,8 +399,8 @@ static void the_first_mark_is_in_the_ledger(void **state)
     const char *log = end();
     assert_int_equal(count(log, "\"mark_back_ms\":null"), 1); /* of the greeting */
     const char *turn = strstr(log, "\"heard\":\"when are you open\"");
-    int heard = atoi(strchr(strstr(turn, "\"first_audible_ms\":"), ':') + 1);
-    assert_int_equal(atoi(strchr(strstr(turn, "\"mark_back_ms\":"), ':') + 1), heard + 120);
+    int heard = number(turn, "\"first_audible_ms\":");
+    assert_int_equal(number(turn, "\"mark_back_ms\":"), heard + 120);
 }
 
 /* The journal has no room any more: the call goes on, and its log says that it lacks something. */
@@ -463,6 +506,7 @@ int main(void)
         CASE(who_watches_is_told),
         CASE(who_watches_hears_the_last_words),
         CASE(a_final_that_never_comes_repeats_nothing),
+        CASE(the_leg_is_told_of_the_recognisers_end),
         CASE(going_on_before_the_final_keeps_both_halves),
         CASE(a_cut_reply_says_nothing_more),
         CASE(coming_up_does_not_undo_a_stop),

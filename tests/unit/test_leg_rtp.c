@@ -628,8 +628,24 @@ static void makes_silence_when_the_peer_suppresses_it(void **state)
     tear_down();
 }
 
-/* However long a pause is: what comes after it stands where
- * it was said. */
+static void stops_sooner_when_the_end_is_known(void **state)
+{
+    struct leg_ended_msg body = {.silence_ns = MS(100)};
+
+    (void)state;
+    agent.vad.stop_ms = 400;
+    set_up(RTP_PT_PCMU);
+    agent.vad.stop_ms = 200;
+    send_tones(0, 50);
+    pass(300);
+    assert_int_equal(call.paused, 0);
+    actor_send_body(w.call, call.leg, LEG_ENDED, IF_FULL_STOP, FRAME_NONE, &body, sizeof(body));
+    shard_turn(w.shard);
+    assert_int_equal(call.paused, 1);
+    tear_down();
+}
+
+/* However long a pause is: what comes after it stands where it was said. */
 static void a_pause_moves_nothing(void **state)
 {
     int n = 10;
@@ -768,6 +784,7 @@ int main(void)
         cmocka_unit_test(drops_and_counts_what_is_strange),
         cmocka_unit_test(reports_each_digit_once),
         cmocka_unit_test(presses_digits_in_place_of_audio),
+        cmocka_unit_test(stops_sooner_when_the_end_is_known),
         cmocka_unit_test(makes_silence_when_the_peer_suppresses_it),
         cmocka_unit_test(a_pause_moves_nothing),
         cmocka_unit_test(ends_with_the_peers_bye),

@@ -71,7 +71,8 @@ static void stt_follows_its_lines(void **state)
 {
     (void)state;
     parse("stt \"what time\" partial at 300ms complete final after 40ms\n"
-          "stt \"good bye\" final after 1s\n");
+          "stt \"good bye\" final after 1s\n"
+          "stt \"and so on\" partial at 1s complete ended\n");
     const struct provider_ops *stt = begin(PROVIDER_STT, &script);
     give(stt, (struct provider_input){.kind = INPUT_SPEECH, .epoch = 1, .flag = 1});
     assert_true(stt->deadline(memory) == now_ns + MS(300));
@@ -90,8 +91,14 @@ static void stt_follows_its_lines(void **state)
     assert_true(stt->deadline(memory) == now_ns + SECONDS(1));
     wait_for(stt);
     assert_true(said(0, EVENT_FINAL, "good bye"));
-    /* behind the last line nothing is understood */
+    give(stt, (struct provider_input){.kind = INPUT_SPEECH, .epoch = 3, .flag = 1});
+    wait_for(stt);
+    assert_true(said(0, EVENT_PARTIAL, "and so on"));
+    assert_int_equal(out.list[0].flag, EVENT_COMPLETE | EVENT_ENDED);
     give(stt, (struct provider_input){.kind = INPUT_FINISH, .epoch = 3});
+    wait_for(stt);
+    /* behind the last line nothing is understood */
+    give(stt, (struct provider_input){.kind = INPUT_FINISH, .epoch = 4});
     wait_for(stt);
     assert_true(said(0, EVENT_FINAL, ""));
 }

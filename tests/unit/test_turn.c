@@ -100,6 +100,69 @@ static void the_answer_asked_for_ends_soonest(void **state)
     assert_true(t.deadline_ns == MS(7500));
 }
 
+static uint32_t ended(int64_t ms, uint32_t epoch, bool complete, bool expected)
+{
+    struct turn_event e = {.kind = ON_WORDS,
+                           .epoch = epoch,
+                           .words = 2,
+                           .complete = complete,
+                           .expected = expected,
+                           .ended = true};
+
+    return turn_step(&t, &e, MS(ms));
+}
+
+static uint32_t pause_of(int64_t ms, int64_t voiced_ms)
+{
+    struct turn_event e = {.kind = ON_PAUSE, .at_ns = MS(voiced_ms)};
+
+    return turn_step(&t, &e, MS(ms));
+}
+
+/* VAD still says speech: how much silence it should have seen is asked for, and ends the turn. */
+static void the_recognisers_end_ends_speech(void **state)
+{
+    (void)state;
+    at(2000, ON_SPEECH, 0);
+    assert_int_equal(words(2900, 2, 2, true), 0); /* a whole sentence may go on */
+    assert_int_equal(ended(3260, 2, true, false), ACT_ENDED);
+    assert_true(turn_hold_ns(&t) == MS(220));
+    assert_int_equal(t.state, TURN_USER_SPEAKING);
+    assert_int_equal(pause_of(3260, 3000), ACT_FINISH);
+    assert_true(t.voiced_ns == MS(3000));
+    assert_int_equal(heard(3261, 2, 2), ACT_ANSWER);
+    assert_int_equal(at(3500, ON_SPEECH, 0), ACT_TAKE_BACK | ACT_FLUSH | ACT_LISTEN);
+}
+
+static void patience_outlasts_the_recognisers_end(void **state)
+{
+    (void)state;
+    at(2000, ON_SPEECH, 0);
+    assert_int_equal(ended(3050, 2, false, false), ACT_ENDED); /* it seems to go on */
+    assert_true(turn_hold_ns(&t) == MS(500));
+    assert_int_equal(ended(3060, 2, true, true), ACT_ENDED);
+    assert_true(turn_hold_ns(&t) == MS(150));
+    assert_int_equal(pause_of(3100, 3000), 0);
+    assert_int_equal(t.state, TURN_ENDPOINTING);
+    assert_true(t.deadline_ns == MS(3150));
+    assert_int_equal(at(3120, ON_SPEECH, 0), 0); /* and does */
+    assert_int_equal(t.state, TURN_USER_SPEAKING);
+}
+
+static void an_end_elsewhere_ends_nothing(void **state)
+{
+    struct turn_event nothing = {.kind = ON_WORDS, .epoch = 2, .complete = true, .ended = true};
+
+    (void)state;
+    at(2000, ON_SPEECH, 0);
+    assert_int_equal(ended(2100, 1, true, false), 0); /* of an utterance gone by */
+    assert_int_equal(turn_step(&t, &nothing, MS(2200)), 0);
+    at(3000, ON_PAUSE, 0);
+    assert_int_equal(ended(3010, 2, true, false), 0); /* VAD has said so before */
+    assert_int_equal(ended(3220, 2, true, false), ACT_FINISH);
+    assert_int_equal(ended(3221, 2, true, false), 0);
+}
+
 static void an_answer_waits_no_longer_than_a_sentence(void **state)
 {
     (void)state;
@@ -151,6 +214,19 @@ static void words_interrupt(void **state)
     assert_int_equal(words(4200, 3, 1, false), ACT_FLUSH | ACT_TURN_OVER);
     assert_int_equal(t.state, TURN_USER_SPEAKING);
     assert_int_equal(at(4210, ON_PLAYED, 2), 0);
+}
+
+/* A word that interrupts may be the last one too. */
+static void an_interruption_may_be_over_at_once(void **state)
+{
+    (void)state;
+    speak();
+    at(4000, ON_SPEECH, 0);
+    t.rules.interrupt_words = 3;
+    assert_int_equal(ended(4300, 3, true, false), 0); /* too few to interrupt */
+    t.rules.interrupt_words = 1;
+    assert_int_equal(ended(4310, 3, true, false), ACT_FLUSH | ACT_TURN_OVER | ACT_ENDED);
+    assert_int_equal(pause_of(4310, 4080), ACT_FINISH);
 }
 
 static void long_speech_interrupts_without_words(void **state)
@@ -334,7 +410,8 @@ static void any_order_keeps_the_rules(void **state)
                                    .epoch = rand_below(&rand, 2) ? t.reply_epoch : t.epoch,
                                    .words = rand_below(&rand, 3),
                                    .complete = rand_below(&rand, 2),
-                                   .expected = rand_below(&rand, 2)};
+                                   .expected = rand_below(&rand, 2),
+                                   .ended = rand_below(&rand, 2)};
             if (e.kind == ON_LAST && rand_below(&rand, 20))
                 continue; /* rarely, since nothing is heard after it */
             ms += rand_below(&rand, 4) ? rand_below(&rand, 100) : rand_below(&rand, 4000);
@@ -355,10 +432,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(complete_sentences_end_sooner, greet),
         cmocka_unit_test_setup(the_answer_asked_for_ends_soonest, greet),
+        cmocka_unit_test_setup(the_recognisers_end_ends_speech, greet),
+        cmocka_unit_test_setup(patience_outlasts_the_recognisers_end, greet),
+        cmocka_unit_test_setup(an_end_elsewhere_ends_nothing, greet),
         cmocka_unit_test_setup(an_answer_waits_no_longer_than_a_sentence, greet),
         cmocka_unit_test_setup(a_pause_is_not_the_end, greet),
         cmocka_unit_test_setup(going_on_takes_the_reply_back, greet),
         cmocka_unit_test_setup(words_interrupt, greet),
+        cmocka_unit_test_setup(an_interruption_may_be_over_at_once, greet),
         cmocka_unit_test_setup(long_speech_interrupts_without_words, greet),
         cmocka_unit_test_setup(a_short_word_still_interrupts, greet),
         cmocka_unit_test_setup(a_cough_does_not, greet),

@@ -147,7 +147,34 @@ static void a_dip_at_the_onset_delays_and_clicks_never_start(void **state)
     }
 }
 
-static void the_owner_may_end_speech(void **state)
+static void a_voice_known_to_be_over_stops_after_less_silence(void **state)
+{
+    struct vad v;
+    struct vad_result r;
+
+    (void)state;
+    scripted(&v, 0);
+    vad_over(&v, 0, &r); /* nobody speaks */
+    assert_int_equal(r.change, VAD_SAME);
+    assert_int_equal(push(&v, 1000, 10).change, VAD_SAME);
+    vad_over(&v, 100, &r);
+    assert_int_equal(r.change, VAD_SAME);
+    assert_true(push(&v, 0, 4).speaking);
+    r = push(&v, 0, 1); /* 100 ms */
+    assert_int_equal(r.change, VAD_STOPPED);
+    assert_int_equal(r.last_sample, 10 * FRAME);
+    assert_int_equal(push(&v, 1000, 1).change, VAD_STARTED); /* it goes on after all */
+    assert_true(push(&v, 0, 5).speaking);                    /* and is not over any more */
+    vad_over(&v, 100, &r);
+    assert_int_equal(r.change, VAD_STOPPED); /* the silence is there already */
+    assert_int_equal(r.last_sample, 16 * FRAME);
+    push(&v, 1000, 1);
+    vad_over(&v, 600, &r); /* never more than without it */
+    assert_true(push(&v, 0, 19).speaking);
+    assert_int_equal(push(&v, 0, 1).change, VAD_STOPPED);
+}
+
+static void a_voice_that_goes_on_is_not_over(void **state)
 {
     struct vad v;
     struct vad_result r;
@@ -155,11 +182,10 @@ static void the_owner_may_end_speech(void **state)
     (void)state;
     scripted(&v, 0);
     push(&v, 1000, 10);
-    vad_end(&v);
-    assert_false(push(&v, 1000, 4).speaking);
-    r = push(&v, 1000, 1);
-    assert_int_equal(r.change, VAD_STARTED);
-    assert_int_equal(r.first_sample, 10 * FRAME);
+    vad_over(&v, 100, &r);
+    push(&v, 1000, 1);
+    assert_true(push(&v, 0, 19).speaking);
+    assert_int_equal(push(&v, 0, 1).change, VAD_STOPPED);
 }
 
 /* A short pause in a sentence: the voice that goes on need not prove itself again. */
@@ -181,33 +207,76 @@ static void a_voice_that_goes_on_starts_at_once(void **state)
     assert_int_equal(push(&v, 900, 1).change, VAD_STARTED);
 }
 
-/* The place where a caller speaks is heard around the sentence and nowhere else on the line. */
-static void the_noise_around_a_voice_is_not_its_end(void **state)
+/* A voice from 2300 to 3200 ms, heard in its place from 2000 to 3600 ms: 24 dB below it. */
+static const int16_t *voice_in_its_place(size_t *samples)
 {
     static int16_t pcm[8000 * 5];
-    struct vad_config config = config_of(VAD_ENERGY, 0);
-    struct vad_result r;
     struct rand rand = {9};
-    struct vad v;
-    unsigned starts = 0;
 
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(pcm); i++) {
         size_t ms = i / 8;
         bool place = ms >= 2000 && ms < 3600, voice = ms >= 2300 && ms < 3200;
-        int32_t noise = (int32_t)rand_below(&rand, 2001) - 1000; /* 24 dB below the voice */
+        int32_t noise = (int32_t)rand_below(&rand, 2001) - 1000;
         pcm[i] = (int16_t)((voice ? (int32_t)(i % 64) * 500 - 16000 : 0) +
                            (place ? noise : noise / 200));
     }
+    *samples = ARRAY_LEN(pcm);
+    return pcm;
+}
+
+/* Counts the starts. */
+static unsigned listen_to(struct vad *v, const int16_t *pcm, size_t samples, struct vad_result *r)
+{
+    unsigned starts = 0;
+
+    for (size_t at = 0; at < samples;) {
+        at += vad_step(v, pcm + at, samples - at, r);
+        starts += r->change == VAD_STARTED;
+    }
+    return starts;
+}
+
+/* The place where a caller speaks is heard around the sentence and nowhere else on the line. */
+static void the_noise_around_a_voice_is_not_its_end(void **state)
+{
+    struct vad_config config = config_of(VAD_ENERGY, 0);
+    struct vad_result r;
+    struct vad v;
+    size_t samples;
+    const int16_t *pcm = voice_in_its_place(&samples);
+
+    (void)state;
     config.stop_ms = 120;
     assert_int_equal(vad_init(&v, &config, 0), 0);
-    for (size_t at = 0; at < ARRAY_LEN(pcm);) {
-        at += vad_step(&v, pcm + at, ARRAY_LEN(pcm) - at, &r);
-        starts += r.change == VAD_STARTED;
-    }
-    assert_int_equal(starts, 1);
+    assert_int_equal(listen_to(&v, pcm, samples, &r), 1);
     assert_false(r.speaking);
     assert_in_range(r.last_sample, 3180 * 8, 3220 * 8);
+}
+
+/* What is voiced and yet no voice holds speech up, until the owner knows better. */
+static void a_voice_known_to_be_over_stops_in_noise(void **state)
+{
+    struct vad_config config = config_of(VAD_ENERGY, 0);
+    struct vad_result r;
+    struct vad v;
+    size_t samples, until = 3400 * 8;
+    const int16_t *pcm = voice_in_its_place(&samples);
+
+    (void)state;
+    config.stop_ms = 120;
+    assert_int_equal(vad_init(&v, &config, 0), 0);
+    assert_int_equal(listen_to(&v, pcm, until, &r), 1);
+    assert_true(r.speaking && r.voiced);
+    vad_over(&v, 250, &r);
+    assert_int_equal(r.change, VAD_STOPPED);
+    assert_in_range(r.last_sample, 3180 * 8, 3220 * 8);
+    assert_int_equal(listen_to(&v, pcm + until, samples - until, &r), 0);
+    assert_int_equal(vad_init(&v, &config, 0), 0);
+    listen_to(&v, pcm, 3250 * 8, &r);
+    vad_over(&v, 100, &r);
+    assert_int_equal(r.change, VAD_SAME); /* too early by some 50 ms, in which nothing is voice */
+    listen_to(&v, pcm + 3250 * 8, 80 * 8, &r);
+    assert_false(r.speaking);
 }
 
 static void wrong_configurations_are_refused(void **state)
@@ -451,7 +520,9 @@ int main(void)
         cmocka_unit_test(speech_starts_after_start_ms_and_stops_after_stop_ms),
         cmocka_unit_test(a_pause_shorter_than_stop_ms_does_not_stop),
         cmocka_unit_test(a_dip_at_the_onset_delays_and_clicks_never_start),
-        cmocka_unit_test(the_owner_may_end_speech),
+        cmocka_unit_test(a_voice_known_to_be_over_stops_after_less_silence),
+        cmocka_unit_test(a_voice_that_goes_on_is_not_over),
+        cmocka_unit_test(a_voice_known_to_be_over_stops_in_noise),
         cmocka_unit_test(a_voice_that_goes_on_starts_at_once),
         cmocka_unit_test(the_noise_around_a_voice_is_not_its_end),
         cmocka_unit_test(wrong_configurations_are_refused),
