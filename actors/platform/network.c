@@ -149,6 +149,15 @@ static void http_timer(struct network *n)
         actor_timer_set(&n->actor, &n->http_timer, HTTP_TAG, at_ns);
 }
 
+static void work(struct network *n)
+{
+    if (!n->http)
+        return;
+    n->http->ops->work(n->http, shard_now(n->actor.shard));
+    http_timer(n);
+}
+
+/* Most are sent at once, on a connection that is there: the next round would be a moment later. */
 static void go(struct network *n, struct ask *ask, int err, const struct address *address)
 {
     if (!err)
@@ -163,7 +172,7 @@ static void go(struct network *n, struct ask *ask, int err, const struct address
                                  : "its name could not be resolved");
         return;
     }
-    http_timer(n);
+    work(n);
 }
 
 static void serve(struct network *n, struct waiter *w, int err, const struct address *address)
@@ -544,14 +553,6 @@ static void on_flow(struct network *n, const struct msg *m)
     if (!ask)
         return;
     n->http->ops->pause(n->http, ask->http, body->pause, shard_now(n->actor.shard));
-    http_timer(n);
-}
-
-static void work(struct network *n)
-{
-    if (!n->http)
-        return;
-    n->http->ops->work(n->http, shard_now(n->actor.shard));
     http_timer(n);
 }
 

@@ -352,6 +352,20 @@ static void a_connection_is_used_again(void **state)
     assert_int_equal(heard.body_len, 6);
 }
 
+static void a_request_waits_for_no_further_round(void **state)
+{
+    (void)state;
+    request("/", "", "");
+    peer_await(&peer, "GET / HTTP/1.1\r\n");
+    peer_say(&peer, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    await_log("status 200;end;");
+    peer.len = 0;
+    request("/at-once", "", "");
+    shard_turn(net_shard);
+    peer_poll(&peer);
+    assert_non_null(memmem(peer.in, peer.len, "/at-once", 8));
+}
+
 static void errors_come_with_their_body(void **state)
 {
     (void)state;
@@ -659,15 +673,25 @@ static void retry_after_is_read(void **state)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 static const struct CMUnitTest cases[] = {
-    CASE(resolves_and_remembers),          CASE(remembers_that_there_is_no_such_name),
-    CASE(a_silent_resolver_holds_nobody),  CASE(a_full_cache_forgets_the_oldest),
-    CASE(the_breaker_opens_and_probes),    CASE(a_refusal_of_the_request_is_no_failure),
-    CASE(a_request_goes_out_whole),        CASE(a_connection_is_used_again),
-    CASE(errors_come_with_their_body),     CASE(redirects_are_not_followed),
-    CASE(refused_and_silent_servers_fail), CASE(broken_answers_fail_once),
-    CASE(a_cancelled_request_is_gone),     CASE(a_paused_body_waits_at_the_server),
-    CASE(malformed_requests_are_refused),  CASE(answers_are_bounded),
-    CASE(guarded_requests_stay_outside),   cmocka_unit_test(public_addresses_are_told_apart),
+    CASE(resolves_and_remembers),
+    CASE(remembers_that_there_is_no_such_name),
+    CASE(a_silent_resolver_holds_nobody),
+    CASE(a_full_cache_forgets_the_oldest),
+    CASE(the_breaker_opens_and_probes),
+    CASE(a_refusal_of_the_request_is_no_failure),
+    CASE(a_request_goes_out_whole),
+    CASE(a_connection_is_used_again),
+    CASE(a_request_waits_for_no_further_round),
+    CASE(errors_come_with_their_body),
+    CASE(redirects_are_not_followed),
+    CASE(refused_and_silent_servers_fail),
+    CASE(broken_answers_fail_once),
+    CASE(a_cancelled_request_is_gone),
+    CASE(a_paused_body_waits_at_the_server),
+    CASE(malformed_requests_are_refused),
+    CASE(answers_are_bounded),
+    CASE(guarded_requests_stay_outside),
+    cmocka_unit_test(public_addresses_are_told_apart),
     cmocka_unit_test(retry_after_is_read),
 };
 
