@@ -16,8 +16,10 @@
  */
 #define LIGHT_MEMBERS 500
 #define LIGHT_WAIT_NS MS(1)
-#define MEMORY_BYTES  268435456 /* of blocks, where the set-up names none */
-#define LINE_BYTES    64
+/* With even fewer at once: each event may cost a round of its own. */
+#define FEW_MEMBERS  16
+#define MEMORY_BYTES 268435456 /* of blocks, where the set-up names none */
+#define LINE_BYTES   64
 /* A slot that is later than this leaves before what has come meanwhile is heard. */
 #define OVERDUE_NS MS(1)
 
@@ -361,7 +363,7 @@ void shard_run(struct shard *shard)
         /* While it ticks nobody needs to wake it: mail is looked at each tick. */
         if (!ticking && shard->box && !mailbox_sleep(shard->box))
             wait_ns = 0;
-        io->ops->wait(io, wait_ns, ticking);
+        io->ops->wait(io, wait_ns, shard->members >= FEW_MEMBERS);
         if (!ticking && shard->box)
             mailbox_awake(shard->box);
     }
