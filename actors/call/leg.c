@@ -128,12 +128,19 @@ static void set_up_hearing(struct leg *leg)
     call_check(leg->actor, err == 0);
 }
 
+/* By the least delayed packet; but never behind the coming of its own, however far a burst has put
+ * the clock ahead. */
+static int64_t spoken_ns(const struct leg *leg, int64_t sample)
+{
+    return time_of(leg, sample) + (leg->late_ns < leg->early_ns ? leg->late_ns : leg->early_ns);
+}
+
 static void tell_speech(struct leg *leg, const struct vad_result *vad)
 {
     bool speaking = vad->change == VAD_STARTED;
     int64_t sample = speaking ? vad->first_sample : vad->last_sample;
     struct leg_speech_msg body = {
-        .speaking = speaking, .sample = sample, .at_ns = time_of(leg, sample) + leg->early_ns};
+        .speaking = speaking, .sample = sample, .at_ns = spoken_ns(leg, sample)};
 
     tell_call(leg, LEG_SPEECH, &body, sizeof(body));
 }
@@ -282,9 +289,9 @@ void leg_hear(struct leg *leg, const int16_t *pcm, const uint8_t *codes, size_t 
         return; /* nobody has asked for audio yet */
     place(leg, at_ns);
     /* A packet's samples were spoken before it came, not after. */
-    int64_t late_ns = at_ns - time_of(leg, leg->heard_samples + (int64_t)n);
-    if (late_ns < leg->early_ns) /* a burst at the start stands ahead by all its length */
-        leg->early_ns = late_ns > -EARLY_MAX_NS ? late_ns : -EARLY_MAX_NS;
+    leg->late_ns = at_ns - time_of(leg, leg->heard_samples + (int64_t)n);
+    if (leg->late_ns < leg->early_ns) /* a burst at the start stands ahead by all its length */
+        leg->early_ns = leg->late_ns > -EARLY_MAX_NS ? leg->late_ns : -EARLY_MAX_NS;
     while (n) {
         size_t part = n < step ? n : step;
         detect(leg, pcm, part);

@@ -56,6 +56,7 @@ struct leg {
     int64_t heard_samples; /* of the caller, on the leg's clock: number of the next one */
     int64_t early_ns; /* how much sooner than by that first packet's beginning the ends of others
                          came: at most 0; the least delayed packet tells the time best */
+    int64_t late_ns;  /* how much later the end of the newest came, likewise */
     struct recent recent;
     struct vad vad;
     struct playout playout; /* its last part is cold, and so is what follows */
