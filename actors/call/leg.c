@@ -445,13 +445,16 @@ static void flush(struct leg *leg)
 
 /* ---- messages ---- */
 
-/* The leg's clock begins at its slot's last tick, so that each packet falls due at a tick of the
- * slot and never between two, where a tick that comes some us early or late decides about 20 ms. */
+/* Where silence is sent too, the leg's clock begins at its slot's last tick, so that each packet
+ * falls due at a tick of the slot and never between two, where a tick that comes some us early or
+ * late decides about 20 ms; the peer learns from the packets when that was. A peer that hears
+ * nothing until the agent speaks counts from its own word that the stream begins, and so does the
+ * leg. */
 static void begin_clock(struct leg *leg, uint32_t slot)
 {
     int64_t tick = now_of(leg) / TICK_NS, since = (tick - slot) % SLOTS_PER_FRAME;
 
-    leg->start_ns = (tick - since) * TICK_NS;
+    leg->start_ns = leg->playout.config.continuous ? (tick - since) * TICK_NS : now_of(leg);
     playout_start(&leg->playout, leg->start_ns);
 }
 

@@ -36,6 +36,9 @@ static struct {
     unsigned asked, arrived;
     uint32_t rate_hz;
     char protocol[9];
+    bool introduces; /* whoever arrives, as a call would */
+    int64_t arrived_ns;
+    struct leg_up_msg up;
 } board;
 
 static void on_admit(struct actor *a, const struct msg *m)
@@ -61,6 +64,18 @@ static void on_accepted(struct actor *a, const struct io_msg *m)
     actor_io_give(a, door, m->id);
 }
 
+static void on_arrived(struct actor *a, const struct msg *m)
+{
+    struct leg_peers_msg peers = {.agent = 1, .listen_rate_hz = 8000};
+
+    board.arrived++;
+    board.arrived_ns = shard_now(a->shard);
+    board.rate_hz = msg_body(m, leg_arrived_msg)->rate_hz;
+    memcpy(board.protocol, msg_body(m, leg_arrived_msg)->protocol, sizeof(board.protocol));
+    if (board.introduces)
+        actor_send_body(a, m->from, LEG_PEERS, IF_FULL_STOP, FRAME_NONE, &peers, sizeof(peers));
+}
+
 static void board_handle(struct actor *a, const struct msg *m)
 {
     switch (m->type) {
@@ -76,9 +91,10 @@ static void board_handle(struct actor *a, const struct msg *m)
         on_admit(a, m);
         break;
     case LEG_ARRIVED:
-        board.arrived++;
-        board.rate_hz = msg_body(m, leg_arrived_msg)->rate_hz;
-        memcpy(board.protocol, msg_body(m, leg_arrived_msg)->protocol, sizeof(board.protocol));
+        on_arrived(a, m);
+        break;
+    case LEG_UP:
+        board.up = *msg_body(m, leg_up_msg);
         break;
     case MSG_STOP:
         actor_io_close(a, &board.listener, false);
@@ -94,7 +110,13 @@ static const struct actor_type board_type = {
     .name = "board", .size_bytes = sizeof(struct actor), .handle = board_handle};
 
 static struct config config;
-static struct world world = {.config = &config};
+static struct agent agent = {.vad = {.provider = AGENT_VAD_ENERGY,
+                                     .confidence = 0.5,
+                                     .start_ms = 100,
+                                     .stop_ms = 200,
+                                     .min_volume = 0.1}};
+static struct bundle bundle = {.agent = &agent};
+static struct world world = {.config = &config, .agents = {NULL, &bundle}};
 static struct shard *shard;
 static struct actor *root;
 static int fd;
@@ -295,6 +317,22 @@ static void arrives_with_what_was_sent_too_early(void **state)
     assert_int_equal(board.arrived, 1);
 }
 
+/* Its peer counts from the moment it says that the stream begins: the leg's clock begins then too,
+ * wherever in the 20 ms of its slot that is, or both recordings would lie apart by the rest. */
+static void its_clock_begins_when_it_arrives(void **state)
+{
+    (void)state;
+    board.introduces = true;
+    send_text("GET /media/desk" UPGRADE);
+    send_message(hello);
+    while ((test_now_ns + MS(2)) % MS(20) != MS(14))
+        pass(2);
+    send_message(begins);
+    assert_int_equal(board.arrived, 1);
+    assert_int_not_equal(board.arrived_ns % MS(20), 0);
+    assert_true(board.up.start_ns == board.arrived_ns);
+}
+
 /* A browser names its origin; it is let in to bring its token in the first message. */
 static void waits_for_a_browsers_token(void **state)
 {
@@ -358,6 +396,7 @@ int main(void)
         CASE(closes_once_for_one_wrong_message),
         CASE(waits_for_admission_no_longer_than_5_s),
         CASE(arrives_with_what_was_sent_too_early),
+        CASE(its_clock_begins_when_it_arrives),
         CASE(waits_for_a_browsers_token),
         CASE(asks_browsers_for_a_token_always),
         CASE(takes_the_token_of_a_browsers_path),
