@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "base/base64.h"
 #include "media/rtcp.h"
 #include "tests/scenario/script.h"
 #include "tests/scenario/stand_in.h"
@@ -292,6 +293,49 @@ static void the_recording_is_true(void **state)
     assert_int_equal(line.record[2 * (end + 16)], 0);
     assert_int_equal(line.record[2 * (answer - 16) + 1], 0);
     assert_int_not_equal(line.record[2 * (answer + 16) + 1], 0);
+}
+
+static void agent_sends_loud_frame(int64_t at_ns)
+{
+    static uint8_t store[1024];
+    uint8_t code[CALLER_FRAME_SAMPLES];
+    struct builder text = builder_of(store, sizeof(store) / 2);
+    struct builder b = builder_of(store + sizeof(store) / 2, sizeof(store) / 2);
+
+    memset(code, 0x90, sizeof(code));
+    builder_printf(&text, "{\"event\":\"media\",\"streamSid\":\"%s\",\"media\":{\"payload\":\"",
+                   line.caller.twilio.stream_sid);
+    base64_build(&text, slice_of(code, sizeof(code)));
+    builder_str(&text, "\"}}");
+    ws_encode(&b, WS_SERVER, WS_OP_TEXT, builder_slice(&text), 0);
+    assert_false(b.bad);
+    caller_step(&line.caller, at_ns, builder_slice(&b), &line.out);
+    collect();
+}
+
+/* What arrives between two of the caller's own frames stands where it arrived, to the sample; what
+ * comes before that was played stands right behind it. */
+static void sound_stands_where_it_arrived(void **state)
+{
+    const int64_t at = CALL_SAMPLES(107) + 3;
+    (void)state;
+    line_init("", "Hello.");
+    caller_output_init(&line.out);
+    caller_open(&line.caller, line.now_ns, &line.out);
+    collect();
+    agent_turn(slice_of(line.up, line.up_len));
+    caller_step(&line.caller, line.now_ns, slice_of(line.down, line.down_len), &line.out);
+    collect();
+    assert_int_equal(line.caller.state, CALLER_TALKING);
+
+    int64_t at_ns = line.caller.start_ns + at * NS_PER_S / CALL_RATE_HZ;
+    agent_sends_loud_frame(at_ns);
+    agent_sends_loud_frame(at_ns + MS(5));
+    caller_step(&line.caller, at_ns + MS(60), SLICE_NONE, &line.out);
+    for (int64_t i = 0; i < at + CALL_SAMPLES(60); i++)
+        assert_true((line.record[2 * i + 1] != 0) ==
+                    (i >= at && i < at + 2 * CALLER_FRAME_SAMPLES));
+    assert_int_equal(line.caller.ear.voice_first, at);
 }
 
 /* What happens does not depend on how the bytes were cut. */
@@ -726,6 +770,7 @@ int main(void)
         cmocka_unit_test(spurts_are_apart_by_a_gap),
         cmocka_unit_test(a_conversation_is_measured),
         cmocka_unit_test(the_recording_is_true),
+        cmocka_unit_test(sound_stands_where_it_arrived),
         cmocka_unit_test(cutting_changes_nothing),
         cmocka_unit_test(an_agent_that_never_answers),
         cmocka_unit_test(refused_upgrades),
