@@ -173,7 +173,8 @@ void caller_init(struct caller *c, const struct caller_config *config);
 
 /* The connection (or the UDP socket) is ready: the first bytes go out. */
 void caller_open(struct caller *c, int64_t now_ns, struct caller_output *out);
-/* Time goes on, and `in` arrived (or is empty). `in` lies in writable memory. */
+/* Time goes on, and `in` arrived then (or is empty). `in` lies in writable memory. Only while
+ * dialling may an arrival lie before what was told last. */
 void caller_step(struct caller *c, int64_t now_ns, struct slice in, struct caller_output *out);
 /* The far end closed the stream, or it broke (err: a positive errno). */
 void caller_closed(struct caller *c, int64_t now_ns, int err);

@@ -15,6 +15,7 @@
 #include "base/address.h"
 
 #define RECEIVE_BYTES 65536
+#define NOTE_MAX_NS   SECONDS(10) /* nothing waits longer in a socket before it is read */
 
 int64_t socket_now_ns(void)
 {
@@ -43,6 +44,15 @@ static short wait_for(int fd, short events, int64_t until_ns)
         left = 0;
     struct timespec t = {.tv_sec = left / NS_PER_S, .tv_nsec = left % NS_PER_S};
     return ppoll(&p, 1, &t, NULL) > 0 ? p.revents : 0;
+}
+
+/* The kernel notes when each datagram or segment came: this program may be woken later. Where it
+ * cannot, the time of reading serves. */
+static void note_arrivals(int fd)
+{
+    int on = 1;
+
+    (void)!setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
 }
 
 static int why_errno(char why[SOCKET_WHY_BYTES], const struct url *u, int err)
@@ -88,6 +98,7 @@ int socket_connect(const struct url *u, int64_t timeout_ns, char why[SOCKET_WHY_
             err = finish_connect(fd, until_ns);
         if (err == 0) {
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+            note_arrivals(fd);
             freeaddrinfo(list);
             return fd;
         }
@@ -117,6 +128,7 @@ int socket_bind(const char *local_ip, uint16_t *port, char why[SOCKET_WHY_BYTES]
             close(fd);
         return -err;
     }
+    note_arrivals(fd);
     address_from_sockaddr(&raw, &a);
     *port = a.port;
     return fd;
@@ -256,18 +268,51 @@ static int wire_send(struct wire *w, const struct caller_output *out)
     return w->datagrams ? 0 : wire_flush(w);
 }
 
-/* What has arrived, or an empty slice; *end: 0 by the peer in order, else an errno, -1 not yet. */
-static struct slice wire_receive(struct wire *w, int *end)
+static int64_t ns_of(struct timespec t)
 {
-    ssize_t n = recv(w->fd, w->in, sizeof(w->in), MSG_DONTWAIT);
+    return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+/* When the newest byte of what was just read came, on our clock: as long ago as the kernel's note
+ * says, by the clock that it uses. */
+static int64_t arrival_ns(struct msghdr *m)
+{
+    int64_t now_ns = socket_now_ns(), ago_ns = 0;
+    struct timespec wall, noted;
+
+    clock_gettime(CLOCK_REALTIME, &wall);
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS)
+            continue;
+        memcpy(&noted, CMSG_DATA(c), sizeof(noted));
+        ago_ns = ns_of(wall) - ns_of(noted);
+    }
+    /* else the wall clock was set meanwhile */
+    return ago_ns > 0 && ago_ns < NOTE_MAX_NS ? now_ns - ago_ns : now_ns;
+}
+
+/* What has arrived, and when; or an empty slice. *end: 0 by the peer in order, else an errno, -1
+ * not yet. */
+static struct slice wire_receive(struct wire *w, int64_t *came_ns, int *end)
+{
+    uint64_t control[16];
+    struct iovec room = {.iov_base = w->in, .iov_len = sizeof(w->in)};
+    struct msghdr m = {.msg_iov = &room,
+                       .msg_iovlen = 1,
+                       .msg_control = control,
+                       .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(w->fd, &m, MSG_DONTWAIT);
+    int err = errno;
 
     *end = -1;
-    if (n > 0)
+    if (n > 0) {
+        *came_ns = arrival_ns(&m);
         return slice_of(w->in, (size_t)n);
+    }
     if (n == 0 && !w->datagrams)
         *end = 0;
-    else if (n < 0 && errno != EAGAIN && errno != EINTR && !w->datagrams)
-        *end = errno;
+    else if (n < 0 && err != EAGAIN && err != EINTR && !w->datagrams)
+        *end = err;
     return SLICE_NONE;
 }
 
@@ -276,18 +321,39 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Hands over what came, at the instant at which it did. A call over a stream begins with our own
+ * first message, not with the answer before it, so that counts from now; packets tell by their
+ * arrival when theirs began. */
+static void take(struct caller *c, const struct wire *w, struct slice in, int64_t came_ns,
+                 struct caller_output *out)
+{
+    if (c->state == CALLER_DIALLING && !w->datagrams)
+        came_ns = socket_now_ns();
+    else if (c->state != CALLER_DIALLING)
+        came_ns = later(came_ns, c->now_ns);
+    caller_step(c, came_ns, in, out);
+}
+
 /* One round: sends what the caller has to say, waits, and lets it go on. */
 static void run_round(struct caller *c, struct wire *w, int64_t until_ns, socket_drive *drive,
                       void *context)
 {
     static struct caller_output out;
+    int64_t came_ns = 0;
     int end, err;
 
     wait_for(w->fd, (short)(POLLIN | (w->unsent ? POLLOUT : 0)),
              earlier(caller_deadline(c), until_ns));
     caller_output_init(&out);
-    struct slice in = wire_receive(w, &end);
-    caller_step(c, socket_now_ns(), in, &out);
+    struct slice in = wire_receive(w, &came_ns, &end);
+    if (in.len)
+        take(c, w, in, came_ns, &out);
+    caller_step(c, later(socket_now_ns(), c->now_ns), SLICE_NONE, &out);
     drive(context, c, &out);
     err = wire_send(w, &out);
     if (err || end >= 0)

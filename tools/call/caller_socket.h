@@ -29,7 +29,8 @@ MUST_USE int socket_request(const struct url *api, const char *method, const cha
 /* Called after each step of the caller, to say and to press. */
 typedef void socket_drive(void *context, struct caller *c, struct caller_output *out);
 
-/* Runs the caller over `fd` until it is over or `until_ns` has come. 0, or -ETIMEDOUT. */
+/* Runs the caller over `fd`, which one of the above has made, until it is over or `until_ns` has
+ * come. 0, or -ETIMEDOUT. */
 MUST_USE int socket_run(struct caller *c, int fd, bool datagrams, int64_t until_ns,
                         socket_drive *drive, void *context);
 
