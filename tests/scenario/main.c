@@ -14,8 +14,9 @@
 
 #define CALL_MAX_NS  SECONDS(120)
 #define EAR_SECONDS  120
-#define LOG_WAIT_NS  SECONDS(5) /* for the call's log to be written */
-#define LISTEN_NS    SECONDS(2)
+#define LOG_WAIT_NS  SECONDS(30) /* for the call's log to be written */
+#define LISTEN_NS    SECONDS(20)
+#define PATIENCE_MAX 100u
 #define TARGET_BYTES (URL_TARGET_BYTES + 2200)
 
 static const char help[] =
@@ -25,6 +26,7 @@ static const char help[] =
     "  --io NAME       the server's backend: auto (default), uring or epoll\n"
     "  --url URL       a media WebSocket that is there already, and no server is started;\n"
     "                  lines that begin with expect are not looked at then\n"
+    "  --patience N    the agent may take N times as long as the scripts say (default 1)\n"
     "  --keep          keep the temporary folder\n"
     "  --check         only read the scripts\n"
     "  --help          this text\n"
@@ -33,6 +35,7 @@ static const char help[] =
 struct runner {
     const char *binary, *io;
     bool keep, check, has_url;
+    uint32_t patience;
     struct url url;
     struct script script;
     struct script_run run;
@@ -65,7 +68,10 @@ static int read_script(struct runner *r, const char *path)
         return fail(r, strerror(errno));
     r->len = fread(r->text, 1, sizeof(r->text), f);
     fclose(f);
-    return script_parse(&r->script, slice_of(r->text, r->len), r->why);
+    if (script_parse(&r->script, slice_of(r->text, r->len), r->why) < 0)
+        return -1;
+    script_be_patient(&r->script, r->patience);
+    return 0;
 }
 
 static int post(struct runner *r, const char *path, struct slice json, struct json_doc *doc)
@@ -294,18 +300,16 @@ static int run_file(struct runner *r, const char *path)
 static int parse_options(struct runner *r, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"binary", required_argument, NULL, 'b'},
-        {"io", required_argument, NULL, 'i'},
-        {"url", required_argument, NULL, 'u'},
-        {"keep", no_argument, NULL, 'k'},
-        {"check", no_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"binary", required_argument, NULL, 'b'}, {"io", required_argument, NULL, 'i'},
+        {"url", required_argument, NULL, 'u'},    {"patience", required_argument, NULL, 'p'},
+        {"keep", no_argument, NULL, 'k'},         {"check", no_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
     const char *what = "";
     int option;
 
     r->io = "auto";
+    r->patience = 1;
     while ((option = getopt_long(argc, argv, "h", names, NULL)) != -1) {
         if (option == 'b') {
             r->binary = optarg;
@@ -317,6 +321,14 @@ static int parse_options(struct runner *r, int argc, char **argv)
                 fprintf(stderr, "sidetone-scenario: --url %s: %s\n", optarg, what);
                 return -1;
             }
+        } else if (option == 'p') {
+            uint64_t times;
+            if (slice_u64(slice_str(optarg), PATIENCE_MAX, &times) < 0 || times == 0) {
+                fprintf(stderr, "sidetone-scenario: --patience is a number from 1 to %u\n",
+                        PATIENCE_MAX);
+                return -1;
+            }
+            r->patience = (uint32_t)times;
         } else if (option == 'k') {
             r->keep = true;
         } else if (option == 'c') {

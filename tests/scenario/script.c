@@ -14,6 +14,35 @@ void script_start(struct script_run *r, const struct script *s)
     r->why[0] = 0;
 }
 
+static bool agent_must(enum script_act act)
+{
+    switch (act) {
+    case SCRIPT_AGENT_SAYS:
+    case SCRIPT_AGENT_REPLIES:
+    case SCRIPT_AGENT_SILENT:
+    case SCRIPT_AGENT_FINISHES:
+    case SCRIPT_CALL_ENDS:
+        return true;
+    case SCRIPT_AGENT_QUIET:
+    case SCRIPT_CALLER_SAYS:
+    case SCRIPT_CALLER_INTERRUPTS:
+    case SCRIPT_CALLER_PRESSES:
+    case SCRIPT_CALLER_WAITS:
+    case SCRIPT_CALLER_SENDS:
+    case SCRIPT_CALLER_HANGS_UP:
+    case SCRIPT_CALLER_VANISHES:
+        break;
+    }
+    return false;
+}
+
+void script_be_patient(struct script *s, uint32_t times)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        if (agent_must(s->steps[i].act))
+            s->steps[i].ms *= times;
+}
+
 static const struct script_step *step_at(const struct script_run *r)
 {
     return &r->script->steps[r->at];

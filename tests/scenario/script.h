@@ -68,6 +68,10 @@ struct script {
 /* 0, or -EINVAL and "line N: what". `text` is not kept. */
 MUST_USE int script_parse(struct script *s, struct slice text, char why[SCRIPT_WHY_BYTES]);
 
+/* Gives the agent `times` as long for everything it must do within some time: for a machine that is
+ * busy with something else, or a server that a sanitizer slows down. */
+void script_be_patient(struct script *s, uint32_t times);
+
 enum script_result { SCRIPT_RUNNING, SCRIPT_PASSED, SCRIPT_FAILED, SCRIPT_CUT };
 
 struct script_run {
