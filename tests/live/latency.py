@@ -4,6 +4,8 @@ both recordings of the same call laid against each other."""
 import argparse
 import os
 import tempfile
+import time
+from concurrent import futures
 
 from tests.live import wav
 from tests.live.caller import Call, steps_of
@@ -14,6 +16,7 @@ MEDIAN_MS, MAX_MS = 500, 800
 AUDIBLE_MS = 30                       # the ledger's first audible sample against the caller's
 VOICED_MEDIAN_MS, VOICED_MAX_MS = 40, 120
 ALIGNED_MS = 20
+APART_S = 2.5 # calls at one time begin one after the other, as callers do
 RELAXED_MS = 150 # for recordings alone, where the machine may be busy with something else
 
 CALLS = [
@@ -69,10 +72,15 @@ def align(r, server_wav, caller_wav, what, found, judge):
         r.tell(f"{what}: {name} second {ms:+.2f} ms, likeness {like:.2f}")
 
 
-def one_call(r, server, folder, number, steps, protocol, found, judge):
-    what = f"call {number}"
-    record = os.path.join(folder, f"caller-{number}.wav")
+def place(r, server, record, number, steps, protocol):
+    """What the calling program says of one whole call."""
     call = Call(server, steps, protocol=protocol, record=record, seed=number).finish()
+    r.tell(f"call {number} is over: {call['status']}, {len(call['turns'])} turns")
+    return call
+
+
+def judge_call(r, server, call, record, number, found, judge):
+    what = f"call {number}"
     if not r.check(call["status"] == "completed", f"{what}: {call['status']} {call.get('error')}"):
         return
     log = server.log_of_carrier_call(call["call_id"], 30)
@@ -108,25 +116,37 @@ def conclude(r, found, judge):
                 f"last voiced: maximum {max(found['voiced'])} ms")
 
 
-def run(r, server, folder, calls, protocol="twilio", judge=True):
-    """Places `calls` calls one after the other and judges them all."""
+def run(r, server, folder, calls, protocol="twilio", judge=True, parallel=1):
+    """Places `calls` calls, so many at a time, and judges them all when the last is over: laying
+    recordings beside each other takes the processor from those that still go on."""
     found = {key: [] for key in ("spoken", "barge_in", "dtmf", "audible", "voiced", "aligned")}
-    for number in range(calls):
-        steps = steps_of(CALLS[number % len(CALLS)])
-        one_call(r, server, folder, number + 1, steps, protocol, found, judge)
+    numbers = range(1, calls + 1)
+    steps = [steps_of(CALLS[(number - 1) % len(CALLS)]) for number in numbers]
+    records = [os.path.join(folder, f"caller-{number}.wav") for number in numbers]
+    with futures.ThreadPoolExecutor(parallel) as pool:
+        placed = []
+        for number in numbers:
+            placed.append(pool.submit(place, r, server, records[number - 1], number,
+                                      steps[number - 1], protocol))
+            if number < parallel:
+                time.sleep(APART_S)
+        whole = [call.result() for call in placed]
+    for number, call in zip(numbers, whole):
+        judge_call(r, server, call, records[number - 1], number, found, judge)
     conclude(r, found, judge)
 
 
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--calls", type=int, default=6)
+    options.add_argument("--parallel", type=int, default=1, help="calls at a time")
     options.add_argument("--protocol", default="twilio")
     options.add_argument("--relaxed", action="store_true", help="do not judge any time")
     o = options.parse_args()
     r = Result("latency" if o.protocol == "twilio" else o.protocol)
     with tempfile.TemporaryDirectory(prefix="sidetone-") as folder, Server(folder) as server:
         server.start()
-        run(r, server, folder, o.calls, o.protocol, not o.relaxed)
+        run(r, server, folder, o.calls, o.protocol, not o.relaxed, o.parallel)
         r.check(server.stop() == 0, "the server did not end in order")
     r.finish()
 

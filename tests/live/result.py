@@ -21,6 +21,11 @@ class Result:
             print(f"FAILED: {what}", flush=True)
         return bool(holds)
 
+    def take(self, part):
+        """Counts what a part of the proof checked on its own."""
+        self.checks += part.checks
+        self.failures += [f"{part.name}: {what}" for what in part.failures]
+
     def tell(self, what):
         print(what, flush=True)
 
