@@ -101,7 +101,7 @@ void playout_start(struct playout *p, int64_t start_ns)
 {
     assert(!p->begun && p->pushed == 0);
     p->start_ns = start_ns;
-    clock_set(p, p->config.packet_samples);
+    clock_set(p, p->config.continuous ? p->config.packet_samples : 0);
 }
 
 /* ---- the ledger of what was heard ---- */

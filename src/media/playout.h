@@ -98,9 +98,10 @@ struct playout {
 /* Sample 0 of the clock is due at start_ns. The pool is borrowed for the playout's life. */
 void playout_init(struct playout *p, const struct playout_config *config, struct frame_pool *pool,
                   int64_t start_ns);
-/* Before the first pull: the clock begins at `start_ns` after all, and its first packet falls due
- * one packet later. A leg that pulls every packet's length gives an instant of that very rhythm,
- * lest a packet come due just after one pull and wait for the next. */
+/* Before the first pull: the clock begins at `start_ns` after all. Where silence is sent too its
+ * first packet falls due one packet later: a leg that pulls every packet's length gives an instant
+ * of that very rhythm, lest a packet come due just after one pull and wait for the next. Else the
+ * first speech is due when it comes, however soon. */
 void playout_start(struct playout *p, int64_t start_ns);
 /* Puts every frame. */
 void playout_fini(struct playout *p);

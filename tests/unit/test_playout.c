@@ -161,6 +161,27 @@ static void carrier_leg_leads_and_is_silent_when_idle(void **state)
     end();
 }
 
+/* A greeting may be ready within the first packet's length, and is heard then: it is not said to
+ * be due at the packet's end. RTP's first packet is. */
+static void the_first_speech_is_due_when_it_comes(void **state)
+{
+    (void)state;
+    begin(&CARRIER);
+    playout_start(&p, START_NS);
+    push_ms(20, 1);
+    assert_true(pull_at(9));
+    assert_int_equal(packet.clock, 72);
+    assert_int_equal(packet.due_ns, START_NS + MS(9));
+    end();
+    begin(&RTP);
+    playout_start(&p, START_NS);
+    push_ms(20, 1);
+    assert_false(pull_at(9));
+    assert_true(pull_at(20));
+    assert_int_equal(packet.clock, PACKET);
+    end();
+}
+
 static void underrun_is_a_gap_inside_a_reply(void **state)
 {
     (void)state;
@@ -702,6 +723,7 @@ int main(void)
         cmocka_unit_test(rtp_sends_silence_at_absolute_deadlines),
         cmocka_unit_test(pieces_join_inside_a_packet),
         cmocka_unit_test(carrier_leg_leads_and_is_silent_when_idle),
+        cmocka_unit_test(the_first_speech_is_due_when_it_comes),
         cmocka_unit_test(underrun_is_a_gap_inside_a_reply),
         cmocka_unit_test(odd_rates_keep_their_deadlines),
         cmocka_unit_test(short_rest_leaves_when_the_far_end_runs_dry),
