@@ -5,7 +5,8 @@
 
 #include "base/metrics.h"
 
-#define AUDIBLE_LEVEL 200        /* of 32768: what a caller would notice */
+#define AUDIBLE_LEVEL 100 /* of 32768, the mean over AUDIBLE_MS: about -50 dB */
+#define AUDIBLE_MS    5
 #define GAP_NS        MS(100)    /* a caller silent on the wire for so long has a gap, not jitter */
 #define EARLY_MAX_NS  SECONDS(1) /* who sends faster than real time is not believed further */
 #define LATE_NS       MS(5)
@@ -307,20 +308,41 @@ void leg_hear(struct leg *leg, const int16_t *pcm, const uint8_t *codes, size_t 
 
 /* ---- speaking ---- */
 
+static bool is_loud(int16_t sample)
+{
+    return sample >= AUDIBLE_LEVEL || sample <= -AUDIBLE_LEVEL;
+}
+
+/* The first loud sample of the first stretch that is loud in the mean, or `n`: a single click is
+ * not the beginning of a voice, nor is the breath before it. */
+static size_t first_audible(const int16_t *pcm, size_t n, size_t stretch)
+{
+    for (size_t at = 0; at < n; at += stretch) {
+        size_t end = at + stretch < n ? at + stretch : n, first = end;
+        int64_t sum = 0;
+
+        for (size_t i = at; i < end; i++) {
+            sum += pcm[i] < 0 ? -(int64_t)pcm[i] : pcm[i];
+            first = first == end && is_loud(pcm[i]) ? i : first;
+        }
+        if (first < end && sum >= (int64_t)(stretch * AUDIBLE_LEVEL))
+            return first;
+    }
+    return n;
+}
+
 static void note_audible(struct leg *leg, const int16_t *pcm, const struct playout_packet *packet)
 {
     if (leg->audible_epoch == leg->epoch)
         return;
-    for (uint32_t i = 0; i < packet->speech; i++) {
-        if (pcm[i] < AUDIBLE_LEVEL && pcm[i] > -AUDIBLE_LEVEL)
-            continue;
-        struct leg_audible_msg body = {.epoch = leg->epoch,
-                                       .at_ns = packet->due_ns + i * NS_PER_S / leg->rate_hz,
-                                       .sample = packet->clock + i};
-        leg->audible_epoch = leg->epoch;
-        tell_call(leg, LEG_AUDIBLE, &body, sizeof(body));
+    size_t i = first_audible(pcm, packet->speech, leg->rate_hz * AUDIBLE_MS / 1000);
+    if (i == packet->speech)
         return;
-    }
+    struct leg_audible_msg body = {.epoch = leg->epoch,
+                                   .at_ns = packet->due_ns + (int64_t)i * NS_PER_S / leg->rate_hz,
+                                   .sample = packet->clock + (int64_t)i};
+    leg->audible_epoch = leg->epoch;
+    tell_call(leg, LEG_AUDIBLE, &body, sizeof(body));
 }
 
 static void record_out(struct leg *leg, const int16_t *pcm, const struct playout_packet *packet)

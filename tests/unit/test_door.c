@@ -39,6 +39,9 @@ static struct {
     bool introduces; /* whoever arrives, as a call would */
     int64_t arrived_ns;
     struct leg_up_msg up;
+    struct actor_id leg;
+    unsigned audible;
+    struct leg_audible_msg first_audible;
 } board;
 
 static void on_admit(struct actor *a, const struct msg *m)
@@ -69,6 +72,7 @@ static void on_arrived(struct actor *a, const struct msg *m)
     struct leg_peers_msg peers = {.agent = 1, .listen_rate_hz = 8000};
 
     board.arrived++;
+    board.leg = m->from;
     board.arrived_ns = shard_now(a->shard);
     board.rate_hz = msg_body(m, leg_arrived_msg)->rate_hz;
     memcpy(board.protocol, msg_body(m, leg_arrived_msg)->protocol, sizeof(board.protocol));
@@ -92,6 +96,10 @@ static void board_handle(struct actor *a, const struct msg *m)
         break;
     case LEG_ARRIVED:
         on_arrived(a, m);
+        break;
+    case LEG_AUDIBLE:
+        board.audible++;
+        board.first_audible = *msg_body(m, leg_audible_msg);
         break;
     case LEG_UP:
         board.up = *msg_body(m, leg_up_msg);
@@ -333,6 +341,43 @@ static void its_clock_begins_when_it_arrives(void **state)
     assert_true(board.up.start_ns == board.arrived_ns);
 }
 
+/* One frame of the first reply; `click` and `from` are samples: one loud alone, all from there on.
+ */
+static void play_frame(int click, int from)
+{
+    struct play_msg body = {.epoch = 1, .generation = 1, .piece = 1};
+    frame_ref ref = frame_get(shard_pool(shard));
+    struct frame *f = frame_at(shard_pool(shard), ref);
+
+    f->len = 160 * sizeof(int16_t);
+    f->rate_hz = 8000;
+    f->tag = 1;
+    f->generation = 1;
+    for (int i = 0; i < 160; i++)
+        frame_pcm(f)[i] = (int16_t)(i == click ? 1000 : i >= from ? 2000 : i % 2 ? 60 : -60);
+    actor_send_body(root, board.leg, PLAY, IF_FULL_STOP, ref, &body, sizeof(body));
+}
+
+/* The ledger's first audible sample is where a voice begins: not a click, nor a breath. */
+static void is_audible_from_its_voice_on(void **state)
+{
+    (void)state;
+    board.introduces = true;
+    send_text("GET /media/desk" UPGRADE);
+    send_message(hello);
+    send_message(begins);
+    play_frame(30, 160);
+    pass(10);
+    assert_int_equal(board.audible, 0);
+    int64_t begun_ns = test_now_ns - MS(8); /* when the first one left */
+    play_frame(-1, 45);
+    play_frame(-1, 0);
+    pass(100);
+    assert_int_equal(board.audible, 1);
+    assert_int_equal(board.first_audible.sample,
+                     (begun_ns - board.up.start_ns) / (NS_PER_S / 8000) + 160 + 45);
+}
+
 /* A browser names its origin; it is let in to bring its token in the first message. */
 static void waits_for_a_browsers_token(void **state)
 {
@@ -397,6 +442,7 @@ int main(void)
         CASE(waits_for_admission_no_longer_than_5_s),
         CASE(arrives_with_what_was_sent_too_early),
         CASE(its_clock_begins_when_it_arrives),
+        CASE(is_audible_from_its_voice_on),
         CASE(waits_for_a_browsers_token),
         CASE(asks_browsers_for_a_token_always),
         CASE(takes_the_token_of_a_browsers_path),
