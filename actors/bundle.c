@@ -9,9 +9,6 @@
 #include "config/complaints.h"
 #include "media/resample.h"
 
-static const char *const kind_names[] = {
-    [PROVIDER_STT] = "stt", [PROVIDER_LLM] = "llm", [PROVIDER_TTS] = "tts"};
-
 /* One provider on its way into the bundle. */
 struct loading {
     struct bundle *bundle;
@@ -38,8 +35,8 @@ static bool known_setting(const char *words, const char *key)
 
 static int complain(const struct loading *l, const char *key, const char *what)
 {
-    agent_complain_of(l->bundle->agent, kind_names[l->kind], l->block, key, l->why, l->why_bytes,
-                      what);
+    agent_complain_of(l->bundle->agent, provider_kind_name(l->kind), l->block, key, l->why,
+                      l->why_bytes, what);
     return -EINVAL;
 }
 
@@ -50,7 +47,7 @@ static void place_complaint(const struct loading *l)
     const struct setting_list *list = &l->block->settings;
     char said[1024];
     const char *key = "provider";
-    struct slice what, role = slice_str(kind_names[l->kind]);
+    struct slice what, role = slice_str(provider_kind_name(l->kind));
 
     snprintf(said, sizeof(said), "%s", l->why);
     struct slice named = slice_cut(slice_str(said), ':', &what);
@@ -167,7 +164,7 @@ static void load_role(struct bundle *b, enum provider_kind kind, const char *sha
                         .why = complaints->next,
                         .why_bytes = sizeof(complaints->next)};
 
-    while ((l.block = agent_provider_at(b->agent, kind_names[kind], role->count))) {
+    while ((l.block = agent_provider_at(b->agent, provider_kind_name(kind), role->count))) {
         l.into = &role->at[role->count++];
         complaints_add(complaints, load_provider(&l));
     }

@@ -47,8 +47,6 @@ struct options {
 
 static void list_providers(void)
 {
-    static const char *const kinds[] = {
-        [PROVIDER_STT] = "stt", [PROVIDER_LLM] = "llm", [PROVIDER_TTS] = "tts"};
     const struct provider_ops *ops;
 
     printf("%-5s %-14s %-6s %-19s %s\n", "kind", "name", "rate", "key", "what it is");
@@ -56,7 +54,7 @@ static void list_providers(void)
         char rate[16] = "-";
         if (ops->rate_hz)
             snprintf(rate, sizeof(rate), "%u", ops->rate_hz);
-        printf("%-5s %-14s %-6s %-19s %s\n", kinds[ops->kind], ops->name, rate,
+        printf("%-5s %-14s %-6s %-19s %s\n", provider_kind_name(ops->kind), ops->name, rate,
                ops->key_env ? ops->key_env : "-", ops->summary);
     }
 }

@@ -400,13 +400,12 @@ static void memory_close(uint16_t program, void *memory)
 
 static void name_providers(void)
 {
-    static const char *const kinds[] = {"stt", "llm", "tts"};
     static char labels[METRICS_LABELS_MAX][96];
     const struct provider_ops *ops;
 
     for (uint32_t i = 0; i < METRICS_LABELS_MAX && (ops = provider_at(i)); i++) {
         snprintf(labels[i], sizeof(labels[i]), "provider=\"%s\",kind=\"%s\"", ops->name,
-                 kinds[ops->kind]);
+                 provider_kind_name(ops->kind));
         metrics_label(i, labels[i]);
     }
 }

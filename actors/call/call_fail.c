@@ -13,24 +13,28 @@ static const char apology[] = "I am sorry, something went wrong here. Could you 
 static const char farewell[] =
     "I am sorry, something is out of order here. Please call again later.";
 
-static const struct {
-    const char *name;
-    enum provider_kind kind;
-} roles[] = {
-    [ROLE_STT] = {"stt", PROVIDER_STT},
-    [ROLE_LLM] = {"llm", PROVIDER_LLM},
-    [ROLE_TTS] = {"tts", PROVIDER_TTS},
-};
+static enum provider_kind kind_of(uint32_t role)
+{
+    static const enum provider_kind kinds[] = {
+        [ROLE_STT] = PROVIDER_STT, [ROLE_LLM] = PROVIDER_LLM, [ROLE_TTS] = PROVIDER_TTS};
+
+    return kinds[role];
+}
+
+static const char *word_of(uint32_t role)
+{
+    return provider_kind_name(kind_of(role));
+}
 
 static const char *name_of(const struct call *c, uint32_t role, uint32_t place)
 {
-    return c->bundle->roles[roles[role].kind].at[place].ops->name;
+    return c->bundle->roles[kind_of(role)].at[place].ops->name;
 }
 
 static void write_failover(struct call *c, const struct provider_failed_msg *m, const char *to)
 {
     struct record_failover record = {.status = m->status,
-                                     .role = slice_str(roles[m->role].name),
+                                     .role = slice_str(word_of(m->role)),
                                      .from = slice_str(name_of(c, m->role, m->from)),
                                      .to = slice_str(to),
                                      .what = slice_str(m->what)};
@@ -91,7 +95,7 @@ static void give_up(struct call *c, const struct provider_failed_msg *m)
 {
     if (!c->lost.err) {
         snprintf(c->lost_what, sizeof(c->lost_what), "%s: %s (%s): %s",
-                 m->fatal ? "provider_refused" : "provider_failed", roles[m->role].name,
+                 m->fatal ? "provider_refused" : "provider_failed", word_of(m->role),
                  name_of(c, m->role, m->from), m->what);
         c->lost = REASON(m->fatal ? EACCES : EIO, c->lost_what);
         log_error("call", &c->about, "no provider is left: %s", c->lost_what);
@@ -110,7 +114,7 @@ void call_provider_next(struct call *c, const struct provider_failed_msg *m)
 {
     const char *from = name_of(c, m->role, m->from), *to = name_of(c, m->role, m->to);
 
-    log_warn("call", &c->about, "%s: %s failed (%d: %s), %s goes on", roles[m->role].name, from,
+    log_warn("call", &c->about, "%s: %s failed (%d: %s), %s goes on", word_of(m->role), from,
              m->status, m->what, to);
     write_failover(c, m, to);
     c->failures[m->role] = 0;
@@ -127,7 +131,7 @@ void call_provider_failed(struct call *c, const struct provider_failed_msg *m)
     struct failover_facts facts = {
         .role = (enum call_role)m->role, .fatal = m->fatal, .failures = c->failures[m->role]};
 
-    log_warn("call", &c->about, "%s: %s failed (%d): %s", roles[m->role].name,
+    log_warn("call", &c->about, "%s: %s failed (%d): %s", word_of(m->role),
              name_of(c, m->role, m->from), m->status, m->what);
     if (c->phase != TALKING)
         return;

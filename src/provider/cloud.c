@@ -8,9 +8,6 @@
 
 #include "provider/web.h"
 
-static const char *const kind_words[] = {
-    [PROVIDER_STT] = "stt", [PROVIDER_LLM] = "llm", [PROVIDER_TTS] = "tts"};
-
 struct cloud cloud_begin(const struct provider_ops *ops, const struct provider_config *config,
                          char *why, size_t why_bytes)
 {
@@ -27,7 +24,7 @@ void cloud_complain(struct cloud *c, const char *key, const char *format, ...)
     va_start(args, format);
     vsnprintf(what, sizeof(what), format, args);
     va_end(args);
-    snprintf(c->why, c->why_bytes, "%s.%s: %s", kind_words[c->ops->kind], key, what);
+    snprintf(c->why, c->why_bytes, "%s.%s: %s", provider_kind_name(c->ops->kind), key, what);
     c->err = -EINVAL;
 }
 

@@ -11,6 +11,14 @@ static const struct provider_ops *const providers[] = {
     NULL,
 };
 
+const char *provider_kind_name(enum provider_kind kind)
+{
+    static const char *const names[] = {
+        [PROVIDER_STT] = "stt", [PROVIDER_LLM] = "llm", [PROVIDER_TTS] = "tts"};
+
+    return names[kind];
+}
+
 const struct provider_ops *provider_at(size_t i)
 {
     return i < ARRAY_LEN(providers) ? providers[i] : NULL;

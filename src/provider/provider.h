@@ -39,6 +39,9 @@
 
 enum provider_kind { PROVIDER_STT, PROVIDER_LLM, PROVIDER_TTS };
 
+/* "stt", "llm", "tts": as agent files, logs and metrics call it. */
+const char *provider_kind_name(enum provider_kind kind);
+
 /* What an agent file says of a provider; every member borrowed, alive as long as the call (the
  * agent document is immutable). Settings a provider does not know are refused when the agent is
  * loaded (ops->check). */
