@@ -8,13 +8,14 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("SIDETONE_BUILD", "build/release"))
-READY_S = 20
+READY_S, ANSWER_S = 60, 30
 
 
 def program(name):
@@ -26,11 +27,19 @@ def share():
     return os.path.join(os.path.dirname(os.path.dirname(BUILD)), "data")
 
 
+given = set() # ports of this process: servers that start at the same time must not share one
+giving = threading.Lock()
+
+
 def free_port():
     """Not one of those that the kernel gives to outgoing connections: it might, before the server
     that this one is for has begun to listen."""
     while True:
         port = random.randrange(20000, 30000)
+        with giving:
+            if port in given:
+                continue
+            given.add(port)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 
@@ -205,7 +214,7 @@ class Server:
         return f"ws://127.0.0.1:{self.media_port}/media/clinic"
 
     def get(self, path):
-        with urllib.request.urlopen(self.api + path, timeout=10) as answer:
+        with urllib.request.urlopen(self.api + path, timeout=ANSWER_S) as answer:
             return answer.read().decode()
 
     def json(self, path):
@@ -214,12 +223,12 @@ class Server:
     def post(self, path, body):
         request = urllib.request.Request(self.api + path, json.dumps(body).encode(),
                                          {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
             return json.loads(answer.read())
 
     def delete(self, path):
         request = urllib.request.Request(self.api + path, method="DELETE")
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
             return answer.status
 
     def call_log(self, call_id, seconds=0.0):
@@ -235,7 +244,7 @@ class Server:
                 return None
             time.sleep(0.1)
 
-    def log_of_carrier_call(self, carrier_call_id, seconds=5.0):
+    def log_of_carrier_call(self, carrier_call_id, seconds=30.0):
         """The log of the call that the caller's program knows by this id, or None."""
         begun = {line["call_id"] for line in self.log() if line.get("call_id")}
         until = time.monotonic() + seconds
