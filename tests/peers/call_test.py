@@ -13,6 +13,7 @@ import wave
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "..", "..", "build", "release")
 CALL = os.path.join(BUILD, "sidetone-call")
+ATTEMPTS = 3
 failures = 0
 
 
@@ -38,8 +39,8 @@ def place(folder, agent_options, *options):
     port = agent.stdout.readline().strip()
     try:
         run = subprocess.run([CALL, "--url", f"ws://127.0.0.1:{port}/media/clinic", "--json",
-                              *options], capture_output=True, text=True, timeout=60)
-        seen = agent.communicate(timeout=5)[0].strip()
+                              *options], capture_output=True, text=True, timeout=120)
+        seen = agent.communicate(timeout=30)[0].strip()
     except subprocess.TimeoutExpired:
         agent.kill()
         agent.wait()
@@ -51,15 +52,21 @@ def place(folder, agent_options, *options):
 
 def a_whole_call(folder, wav):
     out = os.path.join(folder, "out.wav")
-    code, call, err, seen = place(folder, ["--token", "T1"], "--token", "T1", "--say", wav, "--say",
-                                  wav, "--barge-in", "--dtmf", "1", "--record", out)
-    check("a whole call ends completed", code == 0 and call["status"] == "completed", (code, err))
-    v2v = [t["voice_to_voice_ms"] for t in call["turns"]]
-    # 200 ms of patience and 150 of thought at the agent; a machine that is busy may add to it
-    check("answers are measured", all(v is not None for v in v2v) and 340 <= v2v[0] <= 500, v2v)
-    barge = call["turns"][1]
-    check("the interruption is measured", barge["barge_in"] and barge["barge_in_stop_ms"] <= 100,
-          barge)
+    for _ in range(ATTEMPTS):
+        code, call, err, seen = place(folder, ["--token", "T1"], "--token", "T1", "--say", wav,
+                                      "--say", wav, "--barge-in", "--dtmf", "1", "--record", out)
+        check("a whole call ends completed", code == 0 and call["status"] == "completed",
+              (code, err))
+        v2v = [t["voice_to_voice_ms"] for t in call["turns"]]
+        stop = call["turns"][1]["barge_in_stop_ms"]
+        check("nothing is measured that was sooner", all(v is not None for v in v2v) and
+              v2v[0] >= 340 and stop is not None, (v2v, stop))
+        # 200 ms of patience and 150 of thought at the agent. A busy machine only ever makes it
+        # later: one that measures wrongly does so every time.
+        if v2v[0] <= 500 and stop <= 100:
+            break
+    check("answers are measured", v2v[0] <= 500, v2v)
+    check("the interruption is measured", call["turns"][1]["barge_in"] and stop <= 100, stop)
     check("the key arrives", seen["digits"] == "1" and call["turns"][2]["dtmf"] == "1", seen)
     check("messages come in order", seen["sequence_ok"] and seen["events"][0] == "connected"
           and seen["events"][-1] == "stop", seen)
@@ -124,7 +131,7 @@ def wrong_use(folder, wav):
             (url + ["--dtmf", "1"], 2, "nobody listens"),
             (["--protocol", "rtp", "--agent", "a", "--api", "http://127.0.0.1:1", "--dtmf", "1"], 2,
              "nobody listens")]:
-        run = subprocess.run([CALL, *options], capture_output=True, text=True, timeout=20)
+        run = subprocess.run([CALL, *options], capture_output=True, text=True, timeout=60)
         check(f"wrong use: {words}", run.returncode == code and words in run.stderr
               and run.stderr.count("\n") == 1, (run.returncode, run.stderr))
 

@@ -15,7 +15,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 PEERS = os.path.join(ROOT, "build", "peers")
-LANGUAGE_S = 180
+LANGUAGE_S = 600
 
 
 def first_line(process):
@@ -55,7 +55,7 @@ def run(build, name, command, env, folder):
         raise SystemExit(f"{name}: not finished within {LANGUAGE_S} s")
     finally:
         server.send_signal(signal.SIGTERM)
-        code = server.wait(10)
+        code = server.wait(60)
     print(result.stdout, end="", flush=True)
     if code != 0:
         raise SystemExit(f"{name}: the simulated providers ended with {code}")

@@ -20,7 +20,7 @@ const KEY = "key-of-the-tests";
 const MS_PER_CHARACTER = 50;
 const HOURS = "We are open from eight to six. Sunday is a day of rest: déjà vu!";
 const HEARD = ["what are your opening hours on saturday", "book a table for tuesday please"];
-const timeout = 10000;
+const timeout = 60000;
 
 const audioBytes = (text, rate, bytes) => [...text].length * MS_PER_CHARACTER * rate / 1000 * bytes;
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
