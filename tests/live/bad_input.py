@@ -1,4 +1,4 @@
-"""Hostile things said to the media port and the API of a living server, while one good call goes
+"""Hostile things said to the media port and the API of a living server, while good calls go
 on: each ends its own call alone, with a line in the log, and costs little."""
 
 import argparse
@@ -14,7 +14,9 @@ from tests.live.result import Result
 from tests.live.server import Server, short_agent
 
 UNKNOWN_S = 5.0     # whoever has not said who it is by then is closed
-LATE_S = 1.5        # and so much later at most, on a busy machine
+LATE_S = 4.0        # and so much later at most, on a busy machine
+AT_ONCE_S = 4.0     # for what was said, that is, and not for those five seconds' silence
+TOLD_S = 10.0       # until a line in the log is read by us
 SOCKET_KB_MAX = 64
 
 BIG = "x" * 100000
@@ -112,7 +114,7 @@ TOLERATED = [
 
 def told(server, since):
     """Whether the log got a line about a peer since then."""
-    until = time.monotonic() + 1
+    until = time.monotonic() + TOLD_S
     while time.monotonic() < until:
         for line in server.log()[since:]:
             if any(word in line["message"] for word in
@@ -128,7 +130,8 @@ def try_http(r, server):
         peer.send(data)
         status = peer.head()
         r.check(status in expected, f"{name}: answered {status}")
-        r.check(peer.closed_within(3) is not None or status == 0, f"{name}: still open")
+        closed = peer.closed_within(AT_ONCE_S) is not None
+        r.check(closed or status == 0, f"{name}: still open")
         r.check(told(server, since), f"{name}: no line in the log")
         peer.close()
 
@@ -141,7 +144,7 @@ def try_one(r, server, name, act, in_call, wait_s):
     time.sleep(wait_s)
     act(peer)
     took = peer.closed_within(UNKNOWN_S + LATE_S)
-    r.check(took is not None and took < 2, f"{name}: closed after {took}")
+    r.check(took is not None and took < AT_ONCE_S, f"{name}: closed after {took}")
     r.check(told(server, since), f"{name}: no line in the log")
     peer.close()
 
@@ -159,10 +162,10 @@ def try_origin(r, server):
     long."""
     before = len(server.said("call begins"))
     for name, act, most_s in (
-            ("starts", lambda p: p.text(CONNECTED, start()), 2),
-            ("sends sound", lambda p: p.send(frame(b"\x00" * 320, op=2)), 2),
+            ("starts", lambda p: p.text(CONNECTED, start()), AT_ONCE_S),
+            ("sends sound", lambda p: p.send(frame(b"\x00" * 320, op=2)), AT_ONCE_S),
             ("asks with a wrong token", lambda p: p.text(json.dumps(
-                {"type": "auth", "token": "AAAA.BBBB"})), 2),
+                {"type": "auth", "token": "AAAA.BBBB"})), AT_ONCE_S),
             ("says nothing", lambda p: None, UNKNOWN_S + LATE_S)):
         since, peer = len(server.log()), Peer(server.media_port)
         peer.send(upgrade(Origin="http://evil.example"))
@@ -183,7 +186,8 @@ def try_tolerated(r, server):
         r.check(act(peer), f"{name}: closed at once")
         r.check(peer.closed_within(0.3) is None, f"{name}: the call was ended")
     peer.text(stop())
-    r.check(peer.closed_within(3) is not None, "stop did not end the tolerated call")
+    took = peer.closed_within(UNKNOWN_S + LATE_S)
+    r.check(took is not None, "stop did not end the tolerated call")
 
 
 def try_slow(r, server):
@@ -192,7 +196,7 @@ def try_slow(r, server):
     r.check(silent.open(), "the silent one was not upgraded")
     began, data = time.monotonic(), upgrade()
     took = None
-    for byte in data[:80]:
+    for byte in data[:100]: # of 150: it never ends
         slow.send(bytes([byte]))
         took = slow.closed_within(0.1) # the answer is read too
         if took is not None:
@@ -251,6 +255,30 @@ def try_api(r, server):
     r.check(json.loads(server.get("/health")), "the API no longer answers")
 
 
+class GoodCalls(threading.Thread):
+    """One good call after the other, however long the bad ones take on this machine."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.server, self.ended, self.reports = server, False, []
+        self.start()
+
+    def run(self):
+        steps = steps_of(WHOLE_CALL)
+        while not self.ended:
+            self.reports.append(Call(self.server, steps).finish())
+
+    def finish(self, r):
+        """The last one is complete too."""
+        self.ended = True
+        self.join()
+        r.facts["good_calls"] = len(self.reports)
+        for whole in self.reports:
+            r.check(whole["status"] == "completed" and
+                    all(t["voice_to_voice_ms"] is not None for t in whole["turns"]),
+                    f"a good call: {whole}")
+
+
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--idle", type=int, default=500)
@@ -259,19 +287,15 @@ def main():
     with tempfile.TemporaryDirectory(prefix="sidetone-") as folder:
         with Server(folder, agent=short_agent(folder)) as server:
             server.start()
-            good = Call(server, steps_of(WHOLE_CALL))
+            good = GoodCalls(server)
             r.check(server.said("call begins", 20), "the good call did not begin")
             slow = threading.Thread(target=try_slow, args=(r, server))
             slow.start()
             for attempt in (try_http, try_websocket, try_origin, try_tolerated, try_api):
                 attempt(r, server)
             slow.join()
-            r.check(good.process.poll() is None, "the good call was over before the bad ones")
             try_idle(r, server, o.idle)
-            whole = good.finish()
-            r.check(whole["status"] == "completed" and
-                    all(t["voice_to_voice_ms"] is not None for t in whole["turns"]),
-                    f"the good call: {whole}")
+            good.finish(r)
             wrong = [x["message"] for x in server.log() if x["level"] == "error"]
             r.check(not wrong, f"errors in the log: {wrong[:3]}")
             r.check(server.stop() == 0, "the server did not end in order")
