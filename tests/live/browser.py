@@ -12,7 +12,7 @@ import tempfile
 import time
 
 BINARY = shutil.which("chromium") or shutil.which("chromium-browser")
-ANSWER_S = 30
+ANSWER_S = 60
 
 
 class BrowserError(Exception):
@@ -102,7 +102,7 @@ class Browser:
     def __exit__(self, *_):
         os.close(self.write_to)
         try:
-            self.process.wait(10)
+            self.process.wait(30)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()

@@ -12,7 +12,7 @@ from tests.live.latency import AUDIBLE_MS, MAX_MS, MEDIAN_MS, VOICED_MAX_MS, VOI
 from tests.live.result import Result, median
 
 KNOWN_PERCENT, HELDOUT_PERCENT = 90, 75
-CALL_S = 300
+CALL_S = 600
 
 
 def converse(seed, folder, *options):

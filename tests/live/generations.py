@@ -33,7 +33,7 @@ class Knocker(threading.Thread):
         while not self.ended:
             self.tries += 1
             try:
-                peer = Peer(self.port, 5)
+                peer = Peer(self.port)
                 if not peer.open():
                     self.failed.append(f"knock {self.tries}: not upgraded")
                 peer.close()
@@ -143,7 +143,7 @@ def change(r, old, new):
     token = new.post("/media-tokens", {"agent": "clinic"})
     r.check(token.get("token"), "no token during the change")
     check_old_call(r, new, call, call_id)
-    code = old.wait(15)
+    code = old.wait(60)
     r.check(code == 0, f"the old one ended with {code}: {old.errors()} {old.log()[-2:]}")
     r.check(len(new.journal()) == 2, f"left in the journal: {new.journal()}")
     r.check(not new.said("repaired|stored the log"), "the new one recovered a living call")

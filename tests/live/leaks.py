@@ -18,7 +18,7 @@ GROWTH_KB_MAX = 256 # of a batch
 def talk(port, number):
     """A call of a second: some frames of silence, then an end of one kind or another."""
     with contextlib.suppress(OSError):
-        peer = Peer(port, 5)
+        peer = Peer(port)
         if not peer.begin(f"CAleak{number}"):
             return
         for i in range(20):
@@ -37,7 +37,7 @@ def refused(port, number):
              lambda p: p.open("/media/clinic") and p.text(CONNECTED, start(), start()),
              lambda p: p.open("/media/clinic/not.a.token")]
     with contextlib.suppress(OSError):
-        peer = Peer(port, 5)
+        peer = Peer(port)
         kinds[number % len(kinds)](peer)
         peer.closed_within(0.2)
         peer.close()

@@ -63,7 +63,7 @@ def stop(stream="MZ1"):
 
 
 class Peer:
-    def __init__(self, port, seconds=10):
+    def __init__(self, port, seconds=30):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
         self.bytes = b""
 

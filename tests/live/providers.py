@@ -124,7 +124,7 @@ class Service:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(10)
+        self.process.wait(60)
 
     def befell(self):
         """The faults that happened, by name."""

@@ -15,7 +15,7 @@ import time
 from tests.live.result import Result
 from tests.live.server import BUILD, Server, free_port, program, share, short_agent
 
-REFUSED_S = 15
+REFUSED_S = 60
 
 # name, text of the configuration, what the sentence must say ({f} is the file).
 CONFIGS = [

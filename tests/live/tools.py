@@ -103,7 +103,7 @@ def one_call(folder, url, private=True, llm=None, timeout_ms=5000, heard=tuple(H
         return [t["said"] for t in log["turns"] if t.get("said")], log
     finally:
         model.send_signal(signal.SIGTERM)
-        model.wait(10)
+        model.wait(60)
 
 
 @contextlib.contextmanager
@@ -114,7 +114,7 @@ def example(name):
     process = subprocess.Popen([*program_of, os.path.join(ROOT, "docs", "examples", name),
                                 str(port)], stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 break

@@ -26,7 +26,7 @@ VOICES = ["rms", "awb", "kal16", "kal"]  # none is the agent's
 NOISE_DB, QUIET_LINE_DB = 20, 40
 HELDOUT_SHARE = 1 / 3
 BARGE_AFTER_MS = 700
-START_S, STOP_S, CALL_S, LOG_S = 15, 15, 240, 5
+START_S, STOP_S, CALL_S, LOG_S = 60, 60, 240, 30
 
 
 class Failed(Exception):
@@ -188,7 +188,7 @@ class Server:
     def get(self, path):
         """(status, parsed body or None)."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.api}{path}", timeout=5) as r:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.api}{path}", timeout=15) as r:
                 return r.status, json.loads(r.read())
         except urllib.error.HTTPError as e:
             return e.code, None

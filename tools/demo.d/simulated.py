@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 
-STOP_S = 10
+STOP_S = 60
 # Constant delays, near the medians that vendors publish.
 DELAYS = {"end_of_turn": 260, "first_token": 160, "first_audio": 90}
 FAINT = 240  # loudness of a last syllable on a quiet line: it is still speech
