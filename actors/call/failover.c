@@ -66,3 +66,17 @@ void failover_tell(struct engine *e, struct actor_id call, uint16_t type,
 {
     actor_send_body(e->actor, call, type, IF_FULL_STOP, FRAME_NONE, m, sizeof(*m));
 }
+
+void failover_settle(struct engine *e, enum call_role role, struct actor_id call,
+                     void (*take_over)(struct engine *e))
+{
+    struct provider_failed_msg m;
+
+    while (failover_take(e, role, &m)) {
+        bool next = failover_next(e, &m);
+
+        failover_tell(e, call, next ? PROVIDER_NEXT : PROVIDER_FAILED, &m);
+        if (next)
+            take_over(e);
+    }
+}

@@ -36,5 +36,9 @@ bool failover_take(struct engine *e, enum call_role role, struct provider_failed
 bool failover_next(struct engine *e, struct provider_failed_msg *out);
 void failover_tell(struct engine *e, struct actor_id call, uint16_t type,
                    const struct provider_failed_msg *m);
+/* All that is done about failures by an actor whose part can be taken over at any moment, from the
+ * end of its handler: the next of the role takes over, and the call is told. */
+void failover_settle(struct engine *e, enum call_role role, struct actor_id call,
+                     void (*take_over)(struct engine *e));
 
 #endif

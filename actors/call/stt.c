@@ -221,8 +221,9 @@ static void on_forget(struct stt *stt, uint32_t epoch)
 /* ---- failures ---- */
 
 /* The one that has just taken over hears the utterance from its beginning. */
-static void repeat(struct stt *stt)
+static void repeat(struct engine *e)
 {
+    struct stt *stt = container_of(e, struct stt, engine);
     uint32_t rate_hz = provider_rate_hz(stt->engine.ops, stt->engine.config);
     bool finished = !stt->listening;
 
@@ -238,19 +239,6 @@ static void repeat(struct stt *stt)
     stt->kept.finish = finished;
     say_speech(stt);
     give(stt);
-}
-
-static void settle(struct stt *stt)
-{
-    struct provider_failed_msg m;
-
-    while (failover_take(&stt->engine, ROLE_STT, &m)) {
-        bool next = failover_next(&stt->engine, &m);
-
-        failover_tell(&stt->engine, stt->call, next ? PROVIDER_NEXT : PROVIDER_FAILED, &m);
-        if (next)
-            repeat(stt);
-    }
 }
 
 /* The final has not come, and the call goes on without: with another, if there is one. */
@@ -329,7 +317,7 @@ static void stt_handle(struct actor *a, const struct msg *m)
         on_message(stt, m);
     else if (stt->kept.pcm)
         give(stt); /* a lane may have room again */
-    settle(stt);
+    failover_settle(&stt->engine, ROLE_STT, stt->call, repeat);
 }
 
 static const char *stt_state(const struct actor *a)

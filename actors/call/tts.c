@@ -366,8 +366,9 @@ static int set_rate(struct tts *tts)
 }
 
 /* The one that has just taken over speaks what its forerunner has not spoken to the end. */
-static void take_over(struct tts *tts)
+static void take_over(struct engine *e)
 {
+    struct tts *tts = container_of(e, struct tts, engine);
     drop_unfinished(tts);
     tts->asked = tts->made;
     for (uint32_t i = tts->made; i < tts->count; i++)
@@ -379,19 +380,6 @@ static void take_over(struct tts *tts)
     }
     flow(tts);
     advance(tts);
-}
-
-static void settle(struct tts *tts)
-{
-    struct provider_failed_msg m;
-
-    while (failover_take(&tts->engine, ROLE_TTS, &m)) {
-        bool next = failover_next(&tts->engine, &m);
-
-        failover_tell(&tts->engine, tts->call, next ? PROVIDER_NEXT : PROVIDER_FAILED, &m);
-        if (next)
-            take_over(tts);
-    }
 }
 
 static void on_late(struct tts *tts, uint32_t epoch)
@@ -462,7 +450,7 @@ static void tts_handle(struct actor *a, const struct msg *m)
         advance(tts);
     else
         on_message(tts, m);
-    settle(tts);
+    failover_settle(&tts->engine, ROLE_TTS, tts->call, take_over);
 }
 
 static const char *tts_state(const struct actor *a)
