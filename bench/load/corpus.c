@@ -95,23 +95,35 @@ static int load_one(struct corpus *c, const char *folder, const char *name, bool
     return 0;
 }
 
+static int is_wav(const struct dirent *entry)
+{
+    size_t len = strlen(entry->d_name);
+
+    return len > 4 && strcmp(entry->d_name + len - 4, ".wav") == 0;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* In the order of the names: a caller says the same in every run. */
 static int load_folder(struct corpus *c, const char *folder, bool alaw, char why[CORPUS_WHY_BYTES])
 {
-    DIR *dir = opendir(folder);
-    struct dirent *entry;
-    int err = 0;
+    struct dirent **entries;
+    int count = scandir(folder, &entries, is_wav, by_name), err = 0;
 
-    if (!dir) {
+    if (count < 0) {
         err = errno;
         snprintf(why, CORPUS_WHY_BYTES, "%s: %s", folder, strerror(err));
         return -err;
     }
-    while (!err && c->clip_count < CORPUS_CLIPS_MAX && (entry = readdir(dir))) {
-        size_t len = strlen(entry->d_name);
-        if (len > 4 && strcmp(entry->d_name + len - 4, ".wav") == 0)
-            err = load_one(c, folder, entry->d_name, alaw, why);
+    for (int i = 0; i < count; i++) {
+        if (!err && c->clip_count < CORPUS_CLIPS_MAX)
+            err = load_one(c, folder, entries[i]->d_name, alaw, why);
+        free(entries[i]);
     }
-    closedir(dir);
+    free(entries);
     if (!err && !c->clip_count) {
         snprintf(why, CORPUS_WHY_BYTES, "%s holds no WAV with a voice in it", folder);
         err = -ENOENT;

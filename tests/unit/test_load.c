@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "bench/load/talk.h"
 #include "bench/load/trunk.h"
 #include "media/g711.h"
+#include "media/wav.h"
 #include "provider/scripted.h"
 
 #define FRAME 160
@@ -240,6 +242,50 @@ static void speech_is_loud_and_noise_is_not(void **state)
     corpus_fini(&c);
 }
 
+static void write_tone(const char *folder, const char *name, uint32_t samples)
+{
+    const struct wav_format format = {.encoding = WAV_PCM16, .channels = 1, .rate_hz = 8000};
+    uint8_t header[WAV_HEADER_BYTES_MAX];
+    struct builder b = builder_of(header, sizeof(header));
+    static int16_t pcm[8000];
+    char path[256];
+
+    for (uint32_t i = 0; i < samples; i++)
+        pcm[i] = i % 40 < 20 ? 8000 : -8000;
+    assert_int_equal(wav_build(&b, &format, samples * sizeof(pcm[0])), 0);
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(header, 1, b.len, f), b.len);
+    assert_int_equal(fwrite(pcm, sizeof(pcm[0]), samples, f), samples);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void clips_are_read_in_the_order_of_their_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint32_t frames;
+    } files[] = {{"b.wav", 20}, {"d.wav", 40}, {"a.wav", 10}, {"c.wav", 30}, {"no.txt", 50}};
+    char folder[] = "/tmp/sidetone-clips-XXXXXX", why[CORPUS_WHY_BYTES], path[256];
+    struct corpus c;
+
+    assert_non_null(mkdtemp(folder));
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+        write_tone(folder, files[i].name, files[i].frames * FRAME);
+    assert_int_equal(corpus_load(&c, folder, false, 1, why), 0);
+    assert_int_equal(c.clip_count, 4);
+    for (uint32_t i = 0; i < c.clip_count; i++)
+        assert_int_equal(c.clips[i].count, 10 * (i + 1));
+    corpus_fini(&c);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, files[i].name);
+        unlink(path);
+    }
+    rmdir(folder);
+}
+
 static enum options_outcome read_options(struct load_options *o, const char *name,
                                          const char *value)
 {
@@ -409,6 +455,7 @@ int main(void)
         cmocka_unit_test(silence_is_no_voice),
         cmocka_unit_test(lateness_is_against_the_earliest_schedule),
         cmocka_unit_test(speech_is_loud_and_noise_is_not),
+        cmocka_unit_test(clips_are_read_in_the_order_of_their_names),
         cmocka_unit_test(a_trunk_knows_whose_a_packet_is),
         cmocka_unit_test(a_trunk_takes_more_than_a_batch_and_refuses_what_is_too_long),
         cmocka_unit_test(callers_are_spread_over_the_sockets),
