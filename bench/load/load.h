@@ -31,6 +31,8 @@
 #define LOAD_UNSENT_BYTES  16384 /* that the server does not take; beyond, the call is broken */
 #define LOAD_ECHO_RING     64    /* packets of one call that may be under way */
 #define LOAD_NOTES_MAX     16
+#define LOAD_FAULTS_TOLD   256  /* told one by one; further ones are counted */
+#define LOAD_FAULTS_KIND   64   /* of these of one kind */
 #define LOAD_SECONDS_MAX   7200 /* of the time line kept */
 
 enum load_state { LOAD_IDLE, LOAD_ASKING, LOAD_LIVE, LOAD_OVER };
@@ -79,10 +81,27 @@ struct load_call {
     uint16_t seq;
     uint32_t stamp;
     int64_t media_ms;
+    int64_t doing_ns; /* since when it does what talk.state says */
+    int64_t voice_ns; /* since when the agent's voice goes on without a gap */
+    uint32_t told;    /* its newest entry among the faults told, from 1 on; 0: none */
     uint32_t faults;  /* failed checks of this call */
     const char *what; /* the first one, or why it ended */
     struct load_stream *stream;
     struct load_echo *echo;
+};
+
+/* A fault, or one that went on from packet to packet, and what its call was doing as it began. */
+struct load_fault {
+    const char *what;
+    uint32_t call, count;
+    int64_t at_ns, last_ns; /* when the first and the last packet of it came */
+    enum talk_state doing;
+    int64_t doing_ns;       /* since when */
+    int64_t voice_ns;       /* since when the agent's voice went on without a gap */
+    int64_t media_ms;       /* rtp: of the agent's stream */
+    uint32_t turn;          /* that the caller has ended */
+    uint32_t reply;         /* that is heard, or awaited */
+    int32_t period, wanted; /* of the buzz and of that reply's; 0: not known */
 };
 
 /* What was measured while so many calls were held. */
@@ -92,7 +111,7 @@ struct load_window {
     int64_t from_ns, to_ns;
     uint64_t sent, received, speech, voiced;
     uint64_t slots, late, missing; /* packets owed; of them late, never sent */
-    uint64_t wrong, broken, turns, unanswered;
+    uint64_t wrong, broken, turns, unanswered, unasked;
     uint32_t rate; /* churn: calls begun per second */
     uint64_t begun, admitted, refused, completed, held_back;
     struct histogram refusal;   /* from the connection's first packet to the 503 */
@@ -140,6 +159,8 @@ struct load {
     struct process_sample at_start, last;
     int64_t start_ns, last_ns;
     uint64_t faults;
+    struct load_fault told[LOAD_FAULTS_TOLD];
+    uint32_t told_count;
     struct load_note {
         const char *what;
         uint32_t count;

@@ -8,6 +8,8 @@
 #include "bench/load/load.h"
 #include "media/g711.h"
 
+#define SAME_FAULT_NS MS(100) /* faults of one kind and call that near are one */
+
 int call_watch(struct load *l, struct load_call *c, int fd)
 {
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
@@ -27,10 +29,46 @@ static void load_note(struct load *l, const char *what)
     }
 }
 
+static bool told_enough(const struct load *l, const char *what)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < l->told_count; i++)
+        n += l->told[i].what == what;
+    return l->told_count == LOAD_FAULTS_TOLD || n == LOAD_FAULTS_KIND;
+}
+
+/* What goes on from packet to packet is told once. */
+static void tell_fault(struct load *l, struct load_call *c, const char *what)
+{
+    struct load_fault *f = c->told ? &l->told[c->told - 1] : NULL;
+
+    if (!f || f->what != what || l->now_ns - f->last_ns > SAME_FAULT_NS) {
+        if (told_enough(l, what))
+            return;
+        f = &l->told[l->told_count++];
+        c->told = l->told_count;
+        *f = (struct load_fault){.what = what,
+                                 .call = c->index,
+                                 .at_ns = l->now_ns,
+                                 .doing = c->talk.state,
+                                 .doing_ns = c->doing_ns,
+                                 .voice_ns = c->voice_ns,
+                                 .media_ms = c->media_ms,
+                                 .turn = c->talk.turns,
+                                 .reply = c->listen.reply,
+                                 .period = c->listen.period,
+                                 .wanted = c->listen.wanted};
+    }
+    f->count++;
+    f->last_ns = l->now_ns;
+}
+
 void call_fault(struct load *l, struct load_call *c, const char *what)
 {
     c->faults++;
     l->faults++;
+    tell_fault(l, c, what);
     if (l->options->rate_count)
         load_note(l, what);
     if (!c->what)
@@ -108,6 +146,7 @@ void call_live(struct load *l, struct load_call *c)
     l->live++;
     l->window->admitted++;
     c->state = LOAD_LIVE;
+    c->doing_ns = c->voice_ns = l->now_ns;
     histogram_add(&l->setup, l->now_ns - c->asked_ns);
     listen_init(&c->listen, l->options->expect, l->options->via == LOAD_TWILIO);
     talk_init(&c->talk, &l->options->talk,
@@ -148,8 +187,13 @@ const uint8_t *call_say(struct load *l, struct load_call *c)
 {
     bool last;
     uint32_t unanswered = c->talk.unanswered;
+    enum talk_state before = c->talk.state;
     bool speech = talk_frame(&c->talk, &l->options->talk, l->now_ns, &last);
 
+    if (c->talk.state != before)
+        c->doing_ns = l->now_ns;
+    if (speech && before != TALK_SPEAKING)
+        listen_turn(&c->listen);
     /* an echo answers nothing, and nothing is expected of it */
     if (c->talk.unanswered != unanswered && l->options->via < LOAD_ECHO) {
         l->window->unanswered++;
@@ -161,7 +205,8 @@ const uint8_t *call_say(struct load *l, struct load_call *c)
     if (!speech)
         return corpus_noise(&l->corpus, c->index, c->frame);
     bool loud;
-    const uint8_t *said = corpus_speech(&l->corpus, c->index, c->talk.turns, c->frame, &loud);
+    const uint8_t *said =
+        corpus_speech(&l->corpus, c->index, c->talk.turns - last, c->frame, &loud);
     if (loud)
         c->spoke_ns = l->now_ns; /* in the end the last packet with voice in it */
     if (last)
@@ -195,9 +240,16 @@ struct listen_result call_hear(struct load *l, struct load_call *c, struct slice
     if (!r.voiced)
         return r;
     l->window->voiced++;
-    if (r.first && c->spoke_ns)
+    if (!r.continued)
+        c->voice_ns = at_ns;
+    bool answer = r.first && !r.unasked;
+    if (answer && c->spoke_ns)
         histogram_add(&l->window->response, at_ns - c->spoke_ns - MS(l->options->script_ms));
-    c->spoke_ns = r.first ? 0 : c->spoke_ns;
+    c->spoke_ns = answer ? 0 : c->spoke_ns;
+    if (r.unasked) {
+        l->window->unasked++;
+        call_fault(l, c, "a reply began that no ended turn had asked for");
+    }
     if (r.wrong) {
         l->window->wrong++;
         call_fault(l, c, "the audio is not that of the call's own next reply");

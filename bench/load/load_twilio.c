@@ -142,6 +142,9 @@ static void take_media(struct load *l, struct load_call *c, struct slice code)
 {
     struct load_stream *s = c->stream;
     int64_t at_ns = l->heard_ns, ms = (int64_t)code.len / 8;
+
+    if (s->played_ns < at_ns)
+        listen_dry(&c->listen);
     struct listen_result r = call_hear(l, c, code, at_ns);
 
     l->window->received++;
@@ -185,6 +188,7 @@ static void take_message(struct load *l, struct load_call *c, struct slice text)
         break;
     case TWILIO_HEARD_CLEAR:
         c->stream->played_ns = l->now_ns;
+        listen_silence(&c->listen); /* what was dropped may come again, or never */
         play_marks(l, c, INT64_MAX);
         break;
     case TWILIO_HEARD_OTHER:

@@ -88,6 +88,7 @@ static void put_counts(struct jsonw *w, const struct load_window *v)
     jsonw_put_int(w, "voice_heard", (int64_t)v->voiced);
     jsonw_put_int(w, "turns", (int64_t)v->turns);
     jsonw_put_int(w, "unanswered", (int64_t)v->unanswered);
+    jsonw_put_int(w, "unasked", (int64_t)v->unasked);
     jsonw_put_int(w, "slots", (int64_t)v->slots);
     jsonw_put_int(w, "late_slots", (int64_t)v->late);
     jsonw_put_int(w, "missing_slots", (int64_t)v->missing);
@@ -152,6 +153,42 @@ static void put_bad_calls(struct jsonw *w, const struct load *l)
     jsonw_end(w);
 }
 
+static int64_t ms_between(int64_t from_ns, int64_t to_ns)
+{
+    return (to_ns - from_ns) / MS(1);
+}
+
+/* Each stretch of faults with what its call was doing: enough to say whose it is. */
+static void put_fault(struct jsonw *w, const struct load *l, const struct load_fault *f)
+{
+    static const char *const doing[] = {"hearing", "pausing", "speaking"};
+
+    jsonw_begin(w);
+    jsonw_put_cstr(w, "what", f->what);
+    jsonw_put_int(w, "call", f->call);
+    jsonw_put_int(w, "count", f->count);
+    jsonw_put_int(w, "at_ms", ms_between(l->start_ns, f->at_ns));
+    jsonw_put_int(w, "for_ms", ms_between(f->at_ns, f->last_ns));
+    jsonw_put_cstr(w, "caller", doing[f->doing]);
+    jsonw_put_int(w, "caller_for_ms", ms_between(f->doing_ns, f->at_ns));
+    jsonw_put_int(w, "voice_for_ms", ms_between(f->voice_ns, f->at_ns));
+    jsonw_put_int(w, "stream_ms", f->media_ms);
+    jsonw_put_int(w, "turn", f->turn);
+    jsonw_put_int(w, "reply", f->reply);
+    jsonw_put_int(w, "period", f->period);
+    jsonw_put_int(w, "period_wanted", f->wanted);
+    jsonw_end(w);
+}
+
+static void put_faults(struct jsonw *w, const struct load *l)
+{
+    jsonw_key(w, "faults_told");
+    jsonw_begin_list(w);
+    for (uint32_t i = 0; i < l->told_count; i++)
+        put_fault(w, l, &l->told[i]);
+    jsonw_end(w);
+}
+
 void report_json(const struct load *l, struct builder *b)
 {
     static const char *const vias[] = {"rtp", "twilio", "echo", "relay"};
@@ -170,6 +207,7 @@ void report_json(const struct load *l, struct builder *b)
     jsonw_put_int(&w, "bad_calls", report_bad_calls(l));
     jsonw_put_int(&w, "faults", (int64_t)l->faults);
     put_bad_calls(&w, l);
+    put_faults(&w, l);
     jsonw_key(&w, "notes");
     jsonw_begin(&w);
     for (uint32_t i = 0; i < LOAD_NOTES_MAX && l->notes[i].what; i++)
@@ -203,12 +241,13 @@ void report_lines(const struct load *l, FILE *out)
         const struct histogram *h = l->options->via >= LOAD_ECHO ? &w->echo : &w->response;
         fprintf(out,
                 "%5u calls: cpu %.1f%%, %.2f us/pair, %s p50 %.1f p99 %.1f ms, late or missing "
-                "%.1f of 100k, wrong %llu, broken %llu, unanswered %llu, harness %.1f%%\n",
+                "%.1f of 100k, wrong %llu, broken %llu, unanswered %llu, unasked %llu, harness "
+                "%.1f%%\n",
                 w->live, report_cpu_pct(w), report_us_pair(w),
                 l->options->via >= LOAD_ECHO ? "echo" : "response", histogram_us(h, 500) / 1e3,
                 histogram_us(h, 990) / 1e3, report_late_100k(w), (unsigned long long)w->wrong,
                 (unsigned long long)w->broken, (unsigned long long)w->unanswered,
-                report_own_pct(w));
+                (unsigned long long)w->unasked, report_own_pct(w));
         if (w->rate)
             churn_line(w, out);
     }

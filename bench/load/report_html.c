@@ -250,8 +250,8 @@ static void put_row(const struct load *l, const struct load_window *w, struct bu
     put_known(b, h->count ? histogram_us(h, 500) / 1e3 : -1, 1);
     put_known(b, h->count ? histogram_us(h, 990) / 1e3 : -1, 1);
     put_known(b, report_late_100k(w), 1);
-    builder_printf(b, "<td>%" PRIu64 "<td>%" PRIu64 "<td>%" PRIu64 "<td>%" PRIu64, w->turns,
-                   w->unanswered, w->wrong, w->broken);
+    builder_printf(b, "<td>%" PRIu64 "<td>%" PRIu64 "<td>%" PRIu64 "<td>%" PRIu64 "<td>%" PRIu64,
+                   w->turns, w->unanswered, w->unasked, w->wrong, w->broken);
     builder_printf(b, "<td>%.1f<td>%.1f</tr>\n", report_own_pct(w),
                    histogram_us(&w->send_late, 990) / 1e3);
 }
@@ -259,10 +259,11 @@ static void put_row(const struct load *l, const struct load_window *w, struct bu
 static void put_table(const struct load *l, struct builder *b)
 {
     builder_str(
-        b, "<div class=t><table><tr><th>calls<th>server shard CPU %<th>us per packet pair<th>p50 ms"
-           "<th>p99 ms<th>late or missing slots of 100k<th>turns<th>unanswered"
-           "<th>wrong audio<th>broken audio<th>harness CPU %<th>harness sends late, p99 ms"
-           "</tr>\n");
+        b,
+        "<div class=t><table><tr><th>calls<th>server shard CPU %<th>us per packet pair<th>p50 ms"
+        "<th>p99 ms<th>late or missing slots of 100k<th>turns<th>unanswered"
+        "<th>unasked<th>wrong audio<th>broken audio<th>harness CPU %<th>harness sends late, p99 ms"
+        "</tr>\n");
     for (uint32_t i = 0; i < l->window_count; i++)
         put_row(l, &l->windows[i], b);
     builder_str(b, "</table></div>\n");

@@ -12,7 +12,7 @@ def held(step):
             step["late_slots_per_100k"])
     return (step["calls"] == step["calls_asked"] and late <= LATE_MOST and
             not (step["wrong_audio"] or step["broken_audio"] or step["unanswered"] or
-                 step["harness_lost"]) and
+                 step["unasked"] or step["harness_lost"]) and
             (step["server_cpu_pct"] or 0) <= BUSY_PCT and
             step["harness_cpu_pct"] + step.get("providers_cpu_pct", 0) <= BUSY_PCT)
 

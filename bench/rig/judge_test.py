@@ -14,7 +14,7 @@ def run(*steps):
 
 
 GOOD = {"calls_asked": 9, "calls": 9, "late_slots_per_100k": 1000, "wrong_audio": 0,
-        "broken_audio": 0, "unanswered": 0, "harness_lost": 0, "server_cpu_pct": 90,
+        "broken_audio": 0, "unanswered": 0, "unasked": 0, "harness_lost": 0, "server_cpu_pct": 90,
         "harness_cpu_pct": 90}
 
 
@@ -52,7 +52,7 @@ class Judged(unittest.TestCase):
     def test_each_failing_makes_a_step_not_held(self):
         self.assertTrue(judge.held(GOOD))
         for change in ({"calls": 8}, {"late_slots_per_100k": 1001}, {"wrong_audio": 1},
-                       {"broken_audio": 1}, {"unanswered": 1}, {"harness_lost": 1},
+                       {"broken_audio": 1}, {"unanswered": 1}, {"unasked": 1}, {"harness_lost": 1},
                        {"server_cpu_pct": 91}, {"harness_cpu_pct": 91}, {"providers_cpu_pct": 1}):
             self.assertFalse(judge.held({**GOOD, **change}), change)
 

@@ -190,7 +190,8 @@ def loosely_held(step):
     """Every call up, every turn answered with the call's own audio, none of it 60 ms too late."""
     late = step["lateness"]["max_us"] if step["lateness"] else 0
     return (step["calls"] == step["calls_asked"] and late <= LOOSE_LATE_US and
-            not (step["wrong_audio"] or step["broken_audio"] or step["unanswered"]))
+            not (step["wrong_audio"] or step["broken_audio"] or step["unanswered"] or
+                 step["unasked"]))
 
 
 def climb(folder, name, begin, media, sizes, rate, hold):

@@ -42,7 +42,7 @@ def first_in(command):
     return HARNESS + (chrt if good else []) + command
 
 
-VOICES = ["slt", "rms", "awb", "kal"]
+VOICES = ["slt", "rms", "awb"] # kal is no voice to the network for a second at a time
 SENTENCES = ["good morning i would like to make an appointment for next tuesday in the afternoon",
              "could you please tell me when you are open during the week and on saturdays",
              "my daughter has had a cough since the day before yesterday and she feels warm",

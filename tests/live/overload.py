@@ -43,7 +43,7 @@ def judge(r, step, best, any_time):
                    harness_cpu_pct=step["harness_cpu_pct"])
     r.check(step["refused"] > 0, "nobody was refused")
     r.check(share >= GOODPUT_LEAST, f"goodput is {share:.1%} of the best")
-    for key in ("wrong_audio", "broken_audio", "unanswered"):
+    for key in ("wrong_audio", "broken_audio", "unanswered", "unasked"):
         r.check(step[key] == 0, f"{key} under overload: {step[key]}")
     if not any_time:
         r.check(late["p99_us"] <= REFUSAL_MS_MAX * 1000,

@@ -10,6 +10,10 @@ from tests.live.load import (FIXED, Allocations, Load, held, loaded_server, sett
                              speech, warm)
 from tests.live.result import Result
 
+VIAS = ("rtp", "twilio")
+FAULTS_TOLD = 16
+UNANSWERED = "a turn was not answered"
+UNANSWERED_MOST, UNASKED_MOST = 0.04, 0.001 # of turns
 LATE_MOST = 1 # of 100,000 slots more than 5 ms late
 TALK = ["--spurt", 2450, "--script-ms", 900 + 40 + 50 + 30]
 
@@ -31,7 +35,7 @@ class Watch(threading.Thread):
 def judge(r, reports, judge_time):
     total = {key: sum(report["steps"][0][key] for report in reports)
              for key in ("slots", "late_slots", "missing_slots", "wrong_audio", "broken_audio",
-                         "unanswered", "sent", "speech_sent", "calls", "harness_lost")}
+                         "unasked", "unanswered", "sent", "speech_sent", "calls", "harness_lost")}
     late = (total["late_slots"] + total["missing_slots"]) * 1e5 / max(1, total["slots"])
     r.facts.update(late_slots_per_100k=round(late, 2), speech_share=round(
         total["speech_sent"] / max(1, total["sent"]), 3), **total,
@@ -44,9 +48,17 @@ def judge(r, reports, judge_time):
     if judge_time:
         r.check(late <= LATE_MOST, f"{late:.1f} of 100,000 slots late by over 5 ms or missing")
     r.check(all(x["steps"][0]["response"] for x in reports), "nobody was answered")
-    # A turn is cut out of sentences anywhere; one that is no more than a breath is not answered.
+    told = [{"via": via, **fault} for via, report in zip(VIAS, reports)
+            for fault in report["faults_told"] if fault["what"] != UNANSWERED]
+    if told:
+        r.facts["faults_told"] = told[:FAULTS_TOLD]
     for key in ("wrong_audio", "broken_audio"):
         r.check(total[key] == 0, f"{key}: {total[key]}")
+    # A turn is cut out of sentences anywhere; one that is no more than a breath is not answered,
+    # and a detector may take a caller to be done who is not.
+    for key, most in (("unanswered", UNANSWERED_MOST), ("unasked", UNASKED_MOST)):
+        share = total[key] / max(1, r.facts["turns"])
+        r.check(share <= most, f"{key}: {total[key]}, {share:.2%} of the turns")
 
 
 def run(r, folder, o):
@@ -57,7 +69,7 @@ def run(r, folder, o):
         half = [o.calls // 2, o.calls - o.calls // 2]
         loads = [Load(folder, via, server, via, "silero", "--calls", n, "--rate", 100, "--settle",
                       2, "--hold", o.seconds, "--seed", n + i, "--speech", voices, *TALK)
-                 for i, (via, n) in enumerate(zip(("rtp", "twilio"), half))]
+                 for i, (via, n) in enumerate(zip(VIAS, half))]
         time.sleep(10 + max(half) / 100) # from the tenth second with all calls up
         watch = Watch(counters, server)
         time.sleep(max(1, o.seconds - 12))

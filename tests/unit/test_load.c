@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,7 +16,9 @@
 #include "bench/load/corpus.h"
 #include "bench/load/histogram.h"
 #include "bench/load/listen.h"
+#include "bench/load/load.h"
 #include "bench/load/options.h"
+#include "bench/load/report.h"
 #include "bench/load/talk.h"
 #include "bench/load/trunk.h"
 #include "media/g711.h"
@@ -126,13 +129,13 @@ static void a_seed_repeats(void **state)
     assert_int_equal(at_ns, bt_ns);
 }
 
-/* The n-th frame of a reply, as it comes off the wire. */
-static void reply_frame(uint32_t reply, int64_t n, int16_t pcm[FRAME])
+/* A frame of a reply from its i-th sample on, as it comes off the wire. */
+static void reply_from(uint32_t reply, int64_t i, int16_t pcm[FRAME])
 {
     uint8_t code[FRAME];
 
-    for (int i = 0; i < FRAME; i++)
-        pcm[i] = scripted_sample(reply, n * FRAME + i);
+    for (int k = 0; k < FRAME; k++)
+        pcm[k] = scripted_sample(reply, i + k);
     g711_mulaw_encode(code, pcm, FRAME);
     g711_mulaw_decode(pcm, code, FRAME);
 }
@@ -141,7 +144,7 @@ static struct listen_result hear(struct listen *l, uint32_t reply, int64_t n)
 {
     int16_t pcm[FRAME];
 
-    reply_frame(reply, n, pcm);
+    reply_from(reply, n * FRAME, pcm);
     return listen_audio(l, pcm, FRAME);
 }
 
@@ -175,6 +178,136 @@ static void another_replys_voice_is_wrong_once(void **state)
     listen_await(&l);
     assert_false(hear(&l, 3, 0).wrong);
     assert_true(hear(&l, 7, 0).wrong || hear(&l, 7, 1).wrong);
+}
+
+static void frames_are_right(struct listen *l, uint32_t reply, int64_t from, int64_t to)
+{
+    for (int64_t n = from; n < to; n++) {
+        struct listen_result r = hear(l, reply, n);
+        assert_false(r.first || r.wrong || r.broken);
+    }
+}
+
+/* The server takes a caller who still speaks to be done. */
+static void the_next_reply_before_a_turns_end_is_unasked(void **state)
+{
+    (void)state;
+    struct listen l;
+
+    listen_init(&l, LISTEN_SCRIPTED, false);
+    hear(&l, 1, 0);
+    frames_are_right(&l, 1, 1, 30);
+    listen_silence(&l);
+    struct listen_result r = hear(&l, 2, 0);
+    assert_true(r.first && r.unasked);
+    assert_false(r.wrong || r.broken);
+    frames_are_right(&l, 2, 1, 20);
+    listen_silence(&l); /* held, and then resumed */
+    frames_are_right(&l, 2, 20, 25);
+    listen_silence(&l); /* cut */
+    listen_await(&l);
+    r = hear(&l, 3, 0);
+    assert_true(r.first);
+    assert_false(r.unasked || r.wrong || r.broken);
+    frames_are_right(&l, 3, 1, 30);
+}
+
+static void an_unasked_reply_may_go_on_beyond_the_turns_end(void **state)
+{
+    (void)state;
+    struct listen l;
+
+    listen_init(&l, LISTEN_SCRIPTED, false);
+    hear(&l, 1, 0);
+    listen_silence(&l);
+    assert_true(hear(&l, 2, 0).unasked);
+    listen_await(&l);
+    frames_are_right(&l, 2, 1, 10);
+    assert_true(hear(&l, 2, 12).broken);
+    listen_silence(&l);
+    struct listen_result r = hear(&l, 3, 0);
+    assert_true(r.first);
+    assert_false(r.unasked || r.wrong);
+}
+
+static void an_answer_to_the_turn_before_is_not_awaited_in_the_next(void **state)
+{
+    (void)state;
+    struct listen l;
+
+    listen_init(&l, LISTEN_SCRIPTED, false);
+    listen_turn(&l);
+    assert_true(hear(&l, 1, 0).first); /* the greeting */
+    listen_silence(&l);
+    listen_await(&l);
+    listen_turn(&l);
+    assert_true(hear(&l, 2, 0).unasked);
+    listen_await(&l);
+    frames_are_right(&l, 2, 1, 10);
+}
+
+/* A stream that sends no silence. */
+static void what_comes_after_all_was_played_may_be_the_next_reply(void **state)
+{
+    (void)state;
+    struct listen l;
+
+    listen_init(&l, LISTEN_SCRIPTED, true);
+    hear(&l, 1, 0);
+    listen_dry(&l);
+    struct listen_result r = hear(&l, 1, 1); /* late, no more */
+    assert_true(r.continued && !r.broken);
+    listen_dry(&l);
+    assert_true(hear(&l, 1, 3).broken);
+    listen_dry(&l);
+    r = hear(&l, 2, 0);
+    assert_true(r.unasked && !r.broken && !r.wrong);
+    listen_await(&l);
+    listen_dry(&l);
+    r = hear(&l, 3, 0);
+    assert_true(r.first && !r.unasked && !r.broken && !r.wrong);
+}
+
+/* It may have been held at any sample. */
+static void a_held_reply_goes_on_from_silence(void **state)
+{
+    (void)state;
+    struct listen l;
+    int16_t pcm[FRAME];
+
+    for (uint32_t reply = 1; reply <= 12; reply++)
+        for (int64_t i = 0; i < scripted_period(reply); i++) {
+            listen_init(&l, LISTEN_SCRIPTED, false);
+            l.reply = reply - 1;
+            hear(&l, reply, 0);
+            listen_silence(&l);
+            for (int64_t n = 0; n < 3; n++) {
+                reply_from(reply, i + n * FRAME, pcm);
+                struct listen_result r = listen_audio(&l, pcm, FRAME);
+                assert_false(r.first || r.wrong || r.broken);
+            }
+        }
+}
+
+static void unasked_is_only_the_next_reply_and_from_silence(void **state)
+{
+    (void)state;
+    struct listen l;
+
+    listen_init(&l, LISTEN_SCRIPTED, false);
+    hear(&l, 1, 0);
+    hear(&l, 1, 1);
+    struct listen_result r = hear(&l, 2, 2); /* another's voice in the middle of ours */
+    assert_true((r.wrong || r.broken) && !r.unasked);
+    assert_true(hear(&l, 2, 3).wrong);
+    listen_silence(&l);
+    r = hear(&l, 5, 0);
+    assert_true(r.wrong && !r.unasked);
+    assert_int_equal(l.period, scripted_period(5));
+    assert_int_equal(l.wanted, scripted_period(1));
+    listen_silence(&l);
+    listen_await(&l);
+    assert_true(hear(&l, 1, 0).wrong); /* what was heard before is no answer */
 }
 
 static void a_missing_or_doubled_packet_is_heard(void **state)
@@ -284,6 +417,105 @@ static void clips_are_read_in_the_order_of_their_names(void **state)
         unlink(path);
     }
     rmdir(folder);
+}
+
+/* One caller that is up, on a line that the test carries. */
+static struct load *one_call(struct load_call *c)
+{
+    static struct load_options o;
+    static struct load l;
+    char why[CORPUS_WHY_BYTES];
+
+    o.talk = rules;
+    o.seed = 1;
+    l = (struct load){.options = &o, .window = &l.rest, .now_ns = SECONDS(1), .asking = 1};
+    *c = (struct load_call){.index = 3, .fd = -1, .ask_fd = -1};
+    assert_int_equal(corpus_load(&l.corpus, NULL, false, 1, why), 0);
+    call_live(&l, c);
+    return &l;
+}
+
+static struct listen_result call_frame(struct load *l, struct load_call *c, uint32_t reply,
+                                       int64_t n)
+{
+    int16_t pcm[FRAME];
+    uint8_t code[FRAME];
+
+    l->now_ns += MS(20);
+    for (int i = 0; i < FRAME; i++)
+        pcm[i] = scripted_sample(reply, n * FRAME + i);
+    g711_mulaw_encode(code, pcm, FRAME);
+    return call_hear(l, c, slice_of(code, FRAME), l->now_ns);
+}
+
+static void a_turn_is_of_one_clip_to_its_last_frame(void **state)
+{
+    (void)state;
+    struct load_call c;
+    struct load *l = one_call(&c);
+    uint64_t turns = 0;
+
+    for (; turns < 3; l->now_ns += MS(20), c.frame++) {
+        const uint8_t *said = call_say(l, &c);
+        bool loud;
+        if (c.talk.state == TALK_SPEAKING || l->rest.turns > turns)
+            assert_ptr_equal(said,
+                             corpus_speech(&l->corpus, c.index, (uint32_t)turns, c.frame, &loud));
+        turns = l->rest.turns;
+    }
+    corpus_fini(&l->corpus);
+}
+
+static void a_fault_is_told_once_with_what_its_call_did(void **state)
+{
+    (void)state;
+    static uint8_t json[1 << 16];
+    struct builder b = builder_of(json, sizeof(json));
+    struct load_call c;
+    struct load *l = one_call(&c);
+
+    call_frame(l, &c, 1, 0);
+    for (int64_t n = 0; n < 5; n++)
+        assert_true(call_frame(l, &c, 4, n).wrong || n == 0);
+    l->now_ns += SECONDS(1);
+    call_fault(l, &c, "something else");
+    assert_int_equal(l->told_count, 2 + (l->rest.broken > 0));
+    const struct load_fault *f = &l->told[l->told_count - 2];
+    assert_int_equal(f->count, l->rest.wrong);
+    assert_int_equal(f->call, 3);
+    assert_int_equal(f->doing, TALK_HEARING);
+    assert_int_equal(f->reply, 1);
+    assert_int_equal(f->period, scripted_period(4));
+    assert_int_equal(f->wanted, scripted_period(1));
+    assert_int_equal(f->last_ns - f->at_ns, MS(20) * (f->count - 1));
+    for (int i = 0; i < 2 * LOAD_FAULTS_TOLD; i++, l->now_ns += SECONDS(1))
+        call_fault(l, &c, "something else");
+    assert_int_equal(l->told_count, 1 + (l->rest.broken > 0) + LOAD_FAULTS_KIND);
+    report_json(l, &b);
+    assert_false(b.bad);
+    assert_non_null(memmem(json, b.len, "\"period_wanted\":22", 18));
+    corpus_fini(&l->corpus);
+}
+
+static void an_unasked_reply_is_no_answer(void **state)
+{
+    (void)state;
+    struct load_call c;
+    struct load *l = one_call(&c);
+
+    call_frame(l, &c, 1, 0);
+    listen_silence(&c.listen);
+    c.spoke_ns = l->now_ns; /* it speaks */
+    assert_true(call_frame(l, &c, 2, 0).unasked);
+    assert_int_equal(l->rest.unasked, 1);
+    assert_int_equal(l->rest.wrong, 0);
+    assert_int_equal(l->rest.response.count, 0);
+    listen_silence(&c.listen);
+    listen_await(&c.listen);
+    call_frame(l, &c, 3, 0);
+    assert_int_equal(l->rest.response.count, 1);
+    assert_int_equal(l->rest.unasked + l->rest.wrong + l->rest.broken, 1);
+    corpus_fini(&l->corpus);
 }
 
 static enum options_outcome read_options(struct load_options *o, const char *name,
@@ -451,11 +683,20 @@ int main(void)
         cmocka_unit_test(a_seed_repeats),
         cmocka_unit_test(replies_in_order_are_right),
         cmocka_unit_test(another_replys_voice_is_wrong_once),
+        cmocka_unit_test(the_next_reply_before_a_turns_end_is_unasked),
+        cmocka_unit_test(an_unasked_reply_may_go_on_beyond_the_turns_end),
+        cmocka_unit_test(an_answer_to_the_turn_before_is_not_awaited_in_the_next),
+        cmocka_unit_test(what_comes_after_all_was_played_may_be_the_next_reply),
+        cmocka_unit_test(a_held_reply_goes_on_from_silence),
+        cmocka_unit_test(unasked_is_only_the_next_reply_and_from_silence),
+        cmocka_unit_test(clips_are_read_in_the_order_of_their_names),
+        cmocka_unit_test(a_turn_is_of_one_clip_to_its_last_frame),
+        cmocka_unit_test(a_fault_is_told_once_with_what_its_call_did),
+        cmocka_unit_test(an_unasked_reply_is_no_answer),
         cmocka_unit_test(a_missing_or_doubled_packet_is_heard),
         cmocka_unit_test(silence_is_no_voice),
         cmocka_unit_test(lateness_is_against_the_earliest_schedule),
         cmocka_unit_test(speech_is_loud_and_noise_is_not),
-        cmocka_unit_test(clips_are_read_in_the_order_of_their_names),
         cmocka_unit_test(a_trunk_knows_whose_a_packet_is),
         cmocka_unit_test(a_trunk_takes_more_than_a_batch_and_refuses_what_is_too_long),
         cmocka_unit_test(callers_are_spread_over_the_sockets),
