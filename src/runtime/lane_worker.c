@@ -128,7 +128,9 @@ static bool answer(struct lane_worker *w, const struct lane_place *p, uint16_t t
     int err;
 
     m.from.shard = w->host & 0xFFu;
-    while ((err = mailbox_push_bytes(w->box, &m, bytes)) == -EAGAIN) {
+    for (bool first = true; (err = mailbox_push_bytes(w->box, &m, bytes)) == -EAGAIN;
+         first = false) {
+        metrics_add(METRIC_RING_REFUSED_CONTROL, first);
         if (atomic_load(&w->finishing))
             return false;
         intake(w);

@@ -139,7 +139,7 @@ static int push(struct mailbox *box, const struct msg *m, struct slice head, str
         return -EMSGSIZE;
     if (!ring_push(ring, head, bytes)) {
         box->dropped += m->live;
-        metrics_add(m->live ? METRIC_RING_REFUSED_AUDIO : METRIC_RING_REFUSED_CONTROL, 1);
+        metrics_add(METRIC_RING_REFUSED_AUDIO, m->live);
         return -EAGAIN;
     }
     /* Pairs with the fence in mailbox_sleep: either the sleeper sees the record, or we see that it

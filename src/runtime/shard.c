@@ -198,9 +198,12 @@ int shard_send_away(struct shard *shard, const struct msg *m)
     /* What waits for that host goes first: order is kept. */
     if (m->live || !outbox_has(shard, m->to.shard))
         err = mailbox_push(shard->box, m, shard->pool);
-    if (err == -EAGAIN && !m->live && shard->outbox_count < OUTBOX_MAX) {
-        shard->outbox[shard->outbox_count++] = *m;
-        return 0;
+    if (err == -EAGAIN && !m->live) {
+        metrics_add(METRIC_RING_REFUSED_CONTROL, 1);
+        if (shard->outbox_count < OUTBOX_MAX) {
+            shard->outbox[shard->outbox_count++] = *m;
+            return 0;
+        }
     }
     if (err == 0)
         frame_put(shard->pool, &sent.frame);
@@ -223,6 +226,15 @@ static void flush_outbox(struct shard *shard)
         }
     }
     shard->outbox_count = kept;
+}
+
+/* A full ring is tried again a tick later, not at once: whoever has to read it may be waiting for
+ * this very core, and does not come before a real-time thread that never sleeps. */
+static int64_t outbox_or(const struct shard *shard, int64_t next_ns)
+{
+    int64_t again_ns = shard->now_ns + TICK_NS;
+
+    return shard->outbox_count && again_ns < next_ns ? again_ns : next_ns;
 }
 
 static void take_mail(struct shard *shard)
@@ -340,11 +352,10 @@ int64_t shard_turn(struct shard *shard)
     serve_slots(shard, 0, false);
     drain(shard);
     tell_metrics(shard);
-    if (shard->queue_count || shard->outbox_count)
+    if (shard->queue_count)
         return shard->now_ns;
-    if (shard->members)
-        return shard->slot_tick * TICK_NS;
-    return wheel_next_ns(&shard->wheel);
+    return outbox_or(shard,
+                     shard->members ? shard->slot_tick * TICK_NS : wheel_next_ns(&shard->wheel));
 }
 
 void shard_run(struct shard *shard)

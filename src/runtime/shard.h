@@ -49,8 +49,8 @@ MUST_USE int shard_new(const struct shard_setup *setup, struct shard **out);
 /* Asserts that no actor is left and every frame is back. */
 void shard_free(struct shard **shard);
 
-/* One round without waiting. Returns when the next round is due for timers or slots (NEVER_NS if
- * only an event can bring work). */
+/* One round without waiting. Returns when the next round is due for timers, slots or what a full
+ * ring did not take (NEVER_NS if only an event can bring work). */
 int64_t shard_turn(struct shard *shard);
 /* Rounds until shard_finish() was called and no actor is left. */
 void shard_run(struct shard *shard);

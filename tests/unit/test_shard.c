@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "base/metrics.h"
 #include "runtime/lane.h"
 #include "runtime/shard.h"
 
@@ -435,6 +436,42 @@ static void messages_cross_with_their_frames(void **state)
     mesh_free(&mesh);
 }
 
+/* Who reads a full ring may need the very core that the shard would try again on. */
+static void a_full_ring_is_tried_again_at_the_next_tick(void **state)
+{
+    struct mesh *mesh = mesh_new(2);
+    mesh_pair(mesh, 0, 1, 4096, false);
+    struct shard *a = make_shard(0, mesh), *b = make_shard(1, mesh);
+    struct node *from = make_node(a, NULL, "a"), *to = make_node(b, NULL, "b");
+    int64_t refused = metrics_read(METRIC_RING_REFUSED_CONTROL);
+    int sent = 0;
+
+    (void)state;
+    assert_int_equal(shard_turn(a), NEVER_NS);
+    while (actor_send_body(&from->actor, to->actor.id, MSG_COUNT, IF_FULL_DROP, FRAME_NONE,
+                           &(struct count_msg){.n = 1}, sizeof(struct count_msg)))
+        sent++;
+    refused = metrics_read(METRIC_RING_REFUSED_CONTROL) - refused;
+    assert_int_equal(refused, OUTBOX_MAX + 1); /* those that wait, and the one that may not */
+    refused = metrics_read(METRIC_RING_REFUSED_CONTROL);
+    for (int i = 0; i < 10; i++) {
+        int64_t next_ns = shard_turn(a);
+        assert_in_range(next_ns, test_now_ns + 1, test_now_ns + TICK_NS);
+        test_now_ns = next_ns;
+    }
+    assert_int_equal(metrics_read(METRIC_RING_REFUSED_CONTROL), refused); /* each counts once */
+    while (to->counted < (uint32_t)sent) {
+        shard_turn(b);
+        shard_turn(a);
+    }
+    assert_int_equal(shard_turn(a), NEVER_NS);
+    actor_stop(a, from->actor.id, REASON_NONE);
+    actor_stop(b, to->actor.id, REASON_NONE);
+    end_shard(&a);
+    end_shard(&b);
+    mesh_free(&mesh);
+}
+
 /* ---- a lane program: says its arguments and the job's bytes back ---- */
 
 static size_t echo_bytes(struct slice arguments)
@@ -665,6 +702,7 @@ int main(void)
         cmocka_unit_test(timers_and_slots_keep_time),
         cmocka_unit_test(an_overdue_slot_comes_before_what_is_heard),
         cmocka_unit_test(messages_cross_with_their_frames),
+        cmocka_unit_test(a_full_ring_is_tried_again_at_the_next_tick),
         cmocka_unit_test(a_second_end_leaves_the_host_to_be_woken),
         cmocka_unit_test(lanes_answer_and_cancel),
         cmocka_unit_test(a_job_cut_short_leaves_nothing_behind),
