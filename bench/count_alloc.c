@@ -1,8 +1,9 @@
 /* Counts what each thread asks of malloc: preloaded into the server, it keeps a table in the file
  * that COUNT_ALLOC names, which a proof reads while calls go on. Each thread has a row of its own,
- * so counting takes no lock; threads beyond the table share the last row. Linux and dlsym; never a
- * part of the server. */
+ * so counting takes no lock; threads beyond the table share the last row. Of the last time it keeps
+ * who asked. Linux and dlsym; never a part of the server. */
 #include <dlfcn.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -13,15 +14,18 @@
 #include <unistd.h>
 
 #define ROWS        256
+#define CALLS_MAX   12
 #define EARLY_BYTES 65536 /* what dlsym itself asks for before it has told us */
 
 struct row {
-    int64_t tid, count, bytes, spare;
+    int64_t tid, count, bytes, calls;
+    void *from[CALLS_MAX]; /* return addresses, the innermost first */
 };
 
 static struct row nowhere[ROWS], *rows = nowhere;
 static atomic_uint rows_used;
 static __thread struct row *mine;
+static __thread int asking;
 static uint8_t early[EARLY_BYTES] __attribute__((aligned(16)));
 static size_t early_used;
 
@@ -68,6 +72,11 @@ static void count(size_t bytes)
     }
     mine->count++;
     mine->bytes += (int64_t)bytes;
+    if (mine->tid != getpid() && !asking) {
+        asking = 1; /* it may ask for memory itself */
+        mine->calls = backtrace(mine->from, CALLS_MAX);
+        asking = 0;
+    }
 }
 
 static void *take_early(size_t bytes)

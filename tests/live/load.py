@@ -16,6 +16,7 @@ HARNESS = ["taskset", "-c", "1"]
 def loaded_server(folder, calls, agent="load", prefix=()):
     config = {"shards": 1, "calls_max": calls, "agents": [os.path.join(AGENTS, agent + ".yaml")],
               "recording": {"enabled": False}, "log": {"level": "warn"},
+              "journal": {"region_mb": 16}, # 0.4 KB a turn, of calls that all go on
               "rtp": {"ports": "40000-49999"}}
     server = Server(folder, config, prefix=prefix)
     server.start(wait=False)
@@ -122,6 +123,21 @@ class Allocations:
 
     def of(self, threads):
         """Times that these threads have allocated so far."""
+        return sum(row[1] for row in self.rows(threads))
+
+    def rows(self, threads):
         with open(self.path, "rb") as file:
-            rows = struct.iter_unpack("4q", file.read())
-        return sum(count for tid, count, _, _ in rows if tid in threads)
+            return [row for row in struct.iter_unpack("4q12Q", file.read()) if row[0] in threads]
+
+    def last(self, pid, threads):
+        """Who asked last in each of them, as functions of the server's own binary."""
+        with open(f"/proc/{pid}/maps", encoding="ascii") as file:
+            base = int(file.readline().split("-")[0], 16)
+        found = []
+        for _, _, _, calls, *at in self.rows(threads):
+            lines = subprocess.run(
+                ["addr2line", "-f", "-s", "-e", f"/proc/{pid}/exe",
+                 *(hex(max(0, one - base - 1)) for one in at[:calls])],
+                capture_output=True, text=True, check=False).stdout.split("\n")
+            found.append(" < ".join(line for line in lines[0:-1:2] if line != "??"))
+        return found

@@ -19,17 +19,21 @@ TALK = ["--spurt", 2450, "--script-ms", 900 + 40 + 50 + 30]
 
 
 class Watch(threading.Thread):
-    """The shards' allocations each second."""
+    """The shards' allocations each second, and who asked when there was one."""
 
     def __init__(self, counters, server):
         super().__init__(daemon=True)
         self.counters, self.tids = counters, shard_threads(server)
+        self.pid, self.asked = server.process.pid, []
         self.ended, self.seen = threading.Event(), []
         self.start()
 
     def run(self):
         while not self.ended.wait(1):
             self.seen.append(self.counters.of(self.tids))
+            if self.seen[-1] != self.seen[max(0, len(self.seen) - 2)]:
+                self.asked.append({"second": len(self.seen) + 10,
+                                   "by": self.counters.last(self.pid, self.tids)})
 
 
 def judge(r, reports, judge_time):
@@ -78,7 +82,7 @@ def run(r, folder, o):
         judge(r, [load.report() for load in loads], not o.any_time)
         grown = watch.seen[-1] - watch.seen[0] if watch.seen else -1
         r.facts.update(allocations=grown, allocation_seconds=len(watch.seen))
-        r.check(grown == 0, f"the shards allocated {grown} times from second 10 on")
+        r.check(grown == 0, f"the shards allocated {grown} times from second 10 on: {watch.asked}")
         settled(r, server, before)
         r.check(server.stop() == 0, "the server did not end in order")
 
