@@ -13,11 +13,10 @@ FIXED = ["taskset", "-c", "0"]
 HARNESS = ["taskset", "-c", "1"]
 
 
-def loaded_server(folder, calls, agent="load", prefix=()):
+def loaded_server(folder, calls, agent="load", prefix=(), **more):
     config = {"shards": 1, "calls_max": calls, "agents": [os.path.join(AGENTS, agent + ".yaml")],
               "recording": {"enabled": False}, "log": {"level": "warn"},
-              "journal": {"region_mb": 16}, # 0.4 KB a turn, of calls that all go on
-              "rtp": {"ports": "40000-49999"}}
+              "rtp": {"ports": "40000-49999"}, **more}
     server = Server(folder, config, prefix=prefix)
     server.start(wait=False)
     return wait_up(server)
