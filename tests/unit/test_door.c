@@ -15,6 +15,7 @@
 #include "actors/text.h"
 #include "actors/world.h"
 #include "net/websocket.h"
+#include "tests/unit/energy_agent.h"
 
 extern const struct actor_type door_type, leg_websocket_type;
 
@@ -118,12 +119,6 @@ static const struct actor_type board_type = {
     .name = "board", .size_bytes = sizeof(struct actor), .handle = board_handle};
 
 static struct config config;
-static struct agent agent = {.vad = {.provider = AGENT_VAD_ENERGY,
-                                     .confidence = 0.5,
-                                     .start_ms = 100,
-                                     .stop_ms = 200,
-                                     .min_volume = 0.1}};
-static struct bundle bundle = {.agent = &agent};
 static struct world world = {.config = &config, .agents = {NULL, &bundle}};
 static struct shard *shard;
 static struct actor *root;

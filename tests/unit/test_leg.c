@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "actors/call/leg.h"
+#include "tests/unit/energy_agent.h"
 
 #define PACKET    160 /* 20 ms */
 #define PACKET_NS MS(20)
@@ -68,12 +69,6 @@ static const struct actor_type call_type = {
 
 /* ---- the world ---- */
 
-static struct agent agent = {.vad = {.provider = AGENT_VAD_ENERGY,
-                                     .confidence = 0.5,
-                                     .start_ms = 100,
-                                     .stop_ms = 200,
-                                     .min_volume = 0.1}};
-static struct bundle bundle = {.agent = &agent};
 static struct world world = {.agents = {NULL, &bundle}};
 static struct shard *shard;
 static struct actor *call;

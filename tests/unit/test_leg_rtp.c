@@ -18,6 +18,7 @@
 #include "media/g711.h"
 #include "media/rtcp.h"
 #include "media/rtp.h"
+#include "tests/unit/energy_agent.h"
 
 #define PACKET      160
 #define PEER_SSRC   0xCAFE0001u
@@ -118,12 +119,6 @@ static const struct actor_type call_type = {
 /* ---- the world ---- */
 
 static struct config config;
-static struct agent agent = {.vad = {.provider = AGENT_VAD_ENERGY,
-                                     .confidence = 0.5,
-                                     .start_ms = 100,
-                                     .stop_ms = 200,
-                                     .min_volume = 0.1}};
-static struct bundle bundle = {.agent = &agent};
 static struct world world = {.config = &config, .agents = {NULL, &bundle}};
 
 static struct {
