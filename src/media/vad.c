@@ -126,18 +126,13 @@ static bool is_silent(const struct vad *v)
     return v->at - v->now.last_sample >= samples_of(v, needed);
 }
 
+/* In the middle of voiced windows: the next such ones are no voice that goes on. */
 static void stop(struct vad *v)
 {
     v->now.change = VAD_STOPPED;
     v->now.speaking = v->over = false;
+    v->spoken = v->spoken && !v->now.voiced;
     v->run = 0;
-}
-
-/* The next such windows are no voice that goes on. */
-static void stop_voiced(struct vad *v)
-{
-    stop(v);
-    v->spoken = false;
 }
 
 static void voiced_window(struct vad *v, uint32_t n)
@@ -152,7 +147,7 @@ static void voiced_window(struct vad *v, uint32_t n)
         v->over = false;
     } else if (v->now.speaking) {
         if (v->over && is_silent(v))
-            stop_voiced(v);
+            stop(v);
     } else if (v->run + n / 2 >= start_needs(v)) {
         v->now.change = VAD_STARTED;
         v->now.speaking = v->spoken = true;
@@ -199,9 +194,7 @@ void vad_over(struct vad *v, uint16_t silence_ms, struct vad_result *out)
     v->now.change = VAD_SAME;
     v->over = v->now.speaking;
     v->over_ms = silence_ms;
-    if (v->over && is_silent(v) && v->now.voiced)
-        stop_voiced(v);
-    else if (v->over && is_silent(v))
+    if (v->over && is_silent(v))
         stop(v);
     *out = v->now;
 }
