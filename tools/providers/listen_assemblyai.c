@@ -198,10 +198,7 @@ static void finish(struct peer *p, struct assemblyai *a, int64_t due_ns, bool as
 
 static void on_ends(struct peer *p, struct assemblyai *a)
 {
-    int64_t now = peer_now(p);
-    int64_t due = a->l.voiced_ns + peer_draw(p, &p->server->settings->end_of_turn);
-
-    finish(p, a, due > now ? due : now, false);
+    finish(p, a, listening_end_ns(p, &a->l), false);
 }
 
 static void told(struct peer *p, enum listening_event event)
@@ -356,13 +353,6 @@ static void begin(struct peer *p)
     begin_send(p);
 }
 
-static void error_body(struct peer *p, uint16_t status, const char *what, struct jsonw *w)
-{
-    (void)p;
-    (void)status;
-    jsonw_put_cstr(w, "error", what);
-}
-
 static void trouble(struct peer *p)
 {
     refuse(p, SERVER_ERROR, "Session Cancelled: An error occurred");
@@ -377,6 +367,5 @@ const struct service service_assemblyai_listen = {
     .state_bytes = sizeof(struct assemblyai),
     .begin = begin,
     .message = message,
-    .error_body = error_body,
     .trouble = trouble,
 };

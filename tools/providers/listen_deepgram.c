@@ -205,10 +205,7 @@ static void finish(struct peer *p, struct deepgram *d, int64_t due_ns, bool fina
 
 static void on_ends(struct peer *p, struct deepgram *d)
 {
-    int64_t now = peer_now(p);
-    int64_t due = d->l.voiced_ns + peer_draw(p, &p->server->settings->end_of_turn);
-
-    finish(p, d, due > now ? due : now, false);
+    finish(p, d, listening_end_ns(p, &d->l), false);
 }
 
 static void on_timed(struct peer *p, struct deepgram *d)

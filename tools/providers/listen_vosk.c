@@ -118,13 +118,6 @@ static void begin(struct peer *p)
     (void)p;
 }
 
-static void error_body(struct peer *p, uint16_t status, const char *what, struct jsonw *w)
-{
-    (void)p;
-    (void)status;
-    jsonw_put_cstr(w, "error", what);
-}
-
 const struct service service_vosk = {
     .name = "vosk",
     .method = "GET",
@@ -134,5 +127,4 @@ const struct service service_vosk = {
     .state_bytes = sizeof(struct vosk),
     .begin = begin,
     .message = message,
-    .error_body = error_body,
 };

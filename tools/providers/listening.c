@@ -47,6 +47,14 @@ struct slice listening_take(struct peer *p, struct listening *l)
     return l->text;
 }
 
+int64_t listening_end_ns(struct peer *p, const struct listening *l)
+{
+    int64_t now = peer_now(p);
+    int64_t due = l->voiced_ns + peer_draw(p, &p->server->settings->end_of_turn);
+
+    return due > now ? due : now;
+}
+
 struct jsonw *listening_note_end(struct peer *p, const struct listening *l, int64_t due_ns,
                                  bool asked)
 {

@@ -39,6 +39,8 @@ void listening_begin(struct peer *p, struct listening *l, uint32_t rate_hz,
 void listening_audio(struct peer *p, struct listening *l, struct slice audio, listening_told told);
 /* The utterance that goes on is over: its text, and the script is one line further. */
 struct slice listening_take(struct peer *p, struct listening *l);
+/* When an end of turn heard just now is told: a drawn time behind the voice, and not before now. */
+int64_t listening_end_ns(struct peer *p, const struct listening *l);
 /* The log's line of an utterance that is over: its text, when its last loud window came in, how
  * long the sound that showed its end had waited for younger sound to come with, when the result is
  * due, and whether the client asked for the end. Whoever calls it ends the line. */

@@ -43,7 +43,8 @@ struct service {
     void (*wake)(struct peer *p);
     /* Frees what the state holds. */
     void (*end)(struct peer *p);
-    /* The vendor's own body of an error, and an error in mid-answer as pieces. */
+    /* The vendor's own body of an error (NULL: "error" says it), and an error in mid-answer as
+     * pieces. */
     void (*error_body)(struct peer *p, uint16_t status, const char *what, struct jsonw *w);
     void (*trouble)(struct peer *p);
 };

@@ -548,6 +548,8 @@ void peer_refuse(struct peer *p, int64_t due_ns, uint16_t status, const char *wh
     jsonw_begin(&w);
     if (p->service && p->service->error_body)
         p->service->error_body(p, status, what, &w);
+    else if (p->service)
+        jsonw_put_cstr(&w, "error", what);
     jsonw_end(&w);
     if (p->fault && p->fault->kind == FAULT_STATUS && p->fault->retry_after >= 0)
         builder_printf(&h, "retry-after: %lld\r\n", (long long)p->fault->retry_after);
