@@ -1,7 +1,7 @@
 /* Counts what each thread asks of malloc: preloaded into the server, it keeps a table in the file
  * that COUNT_ALLOC names, which a proof reads while calls go on. Each thread has a row of its own,
- * so counting takes no lock; threads beyond the table share the last row. Of the last time it keeps
- * who asked. Linux and dlsym; never a part of the server. */
+ * so counting takes no lock; threads beyond the table share the last row. Of a shard's last time it
+ * keeps who asked. Linux and dlsym; never a part of the server. */
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <fcntl.h>
@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define ROWS        256
@@ -25,7 +26,7 @@ struct row {
 static struct row nowhere[ROWS], *rows = nowhere;
 static atomic_uint rows_used;
 static __thread struct row *mine;
-static __thread int asking;
+static __thread int is_shard, asking;
 static uint8_t early[EARLY_BYTES] __attribute__((aligned(16)));
 static size_t early_used;
 
@@ -63,16 +64,25 @@ static void __attribute__((constructor)) begin(void)
     close(fd);
 }
 
+/* Looking for who asked is dear: lanes, who may ask, are to go on as ever. */
+static int shard_asks(void)
+{
+    char name[16] = "";
+
+    return prctl(PR_GET_NAME, name) == 0 && strncmp(name, "shard ", 6) == 0;
+}
+
 static void count(size_t bytes)
 {
     if (!mine || mine < rows || mine >= rows + ROWS) {
         unsigned next = atomic_fetch_add(&rows_used, 1);
         mine = &rows[next < ROWS ? next : ROWS - 1];
         mine->tid = gettid();
+        is_shard = shard_asks();
     }
     mine->count++;
     mine->bytes += (int64_t)bytes;
-    if (mine->tid != getpid() && !asking) {
+    if (is_shard && !asking) {
         asking = 1; /* it may ask for memory itself */
         mine->calls = backtrace(mine->from, CALLS_MAX);
         asking = 0;
