@@ -76,6 +76,7 @@ struct load_call {
     struct listen listen;
     int64_t spoke_ns;      /* when the last packet with voice in it left; 0: no reply is owed */
     union trunk_peer peer; /* rtp and echoes: where our packets go */
+    int64_t sent_ns;       /* rtp: when the last one left */
     struct rtp_send out;
     bool heard; /* one packet came: seq, stamp and media_ms are known */
     uint16_t seq;
@@ -118,7 +119,7 @@ struct load_window {
     struct histogram response;  /* last speech packet sent to first voiced packet received */
     struct histogram lateness;  /* of slots, behind the earliest schedule */
     struct histogram send_late; /* our own packets, after they were due */
-    struct histogram echo;      /* echo: there and back */
+    struct histogram wire; /* there and back: a packet sent to its echo, or the next one heard */
     struct process_sample before, after;
     bool has_process;
     uint64_t lost; /* arrivals that our own sockets had no room for */

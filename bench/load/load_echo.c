@@ -128,6 +128,6 @@ void echo_take(struct load *l, struct load_call *c, struct slice in, int64_t at_
         call_fault(l, c, "what came back is not what was said");
     }
     speaker->echo->said[slot] = NULL;
-    histogram_add(&l->window->echo, took_ns);
+    histogram_add(&l->window->wire, took_ns);
     l->window->late += took_ns > LISTEN_LATE_NS;
 }

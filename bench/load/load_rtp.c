@@ -146,6 +146,19 @@ void rtp_send_frame(struct load *l, struct load_call *c)
                         stamp, slice_of(said, CORPUS_FRAME_BYTES)) < 0)
         return;
     trunk_send(&l->trunk, c->index, &c->peer, builder_slice(&b));
+    c->sent_ns = l->now_ns;
+}
+
+/* From the caller's packet to the next one of the server's, which knows nothing of the other: how
+ * long the way through the server is. */
+static void note_wire(struct load *l, const struct load_call *c, int64_t at_ns)
+{
+    int64_t took_ns = at_ns - c->sent_ns;
+
+    if (took_ns < 0) /* it came before that packet left, and was looked at after */
+        took_ns += LOAD_PERIOD_NS;
+    if (c->sent_ns)
+        histogram_add(&l->window->wire, took_ns);
 }
 
 /* Moves the call's own time line on by what the timestamp says; packets that never came, and time
@@ -191,6 +204,7 @@ void rtp_take(struct load *l, struct load_call *c, struct slice in, int64_t at_n
     if (c->heard && (uint16_t)(c->seq - p.seq) < GAP_MAX)
         return; /* a late or doubled one: its slot was counted as missing */
     l->window->received++;
+    note_wire(l, c, at_ns);
     follow(l, c, &p);
     call_slot(l, c, c->media_ms, at_ns);
     call_hear(l, c, p.payload, at_ns);

@@ -129,7 +129,7 @@ static void put_window(struct jsonw *w, const struct load *l, const struct load_
     jsonw_put_int(w, "harness_lost", (int64_t)v->lost);
     put_histogram(w, "response", &v->response);
     put_histogram(w, "lateness", &v->lateness);
-    put_histogram(w, "echo", &v->echo);
+    put_histogram(w, "wire", &v->wire);
     put_histogram(w, "harness_send_late", &v->send_late);
     jsonw_end(w);
 }
@@ -238,7 +238,7 @@ void report_lines(const struct load *l, FILE *out)
 {
     for (uint32_t i = 0; i < l->window_count; i++) {
         const struct load_window *w = &l->windows[i];
-        const struct histogram *h = l->options->via >= LOAD_ECHO ? &w->echo : &w->response;
+        const struct histogram *h = l->options->via >= LOAD_ECHO ? &w->wire : &w->response;
         fprintf(out,
                 "%5u calls: cpu %.1f%%, %.2f us/pair, %s p50 %.1f p99 %.1f ms, late or missing "
                 "%.1f of 100k, wrong %llu, broken %llu, unanswered %llu, unasked %llu, harness "

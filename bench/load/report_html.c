@@ -151,7 +151,7 @@ static void put_plot(struct builder *b)
 
 static const struct histogram *delays(const struct load *l, const struct load_window *w)
 {
-    return l->options->via >= LOAD_ECHO ? &w->echo : &w->response;
+    return l->options->via >= LOAD_ECHO ? &w->wire : &w->response;
 }
 
 static void plot_response(const struct load *l, struct builder *b)

@@ -28,33 +28,35 @@ def milliseconds(histogram, key):
     return "%.1f" % (histogram[key] / 1000) if histogram else "-"
 
 
+def both(histogram):
+    return "%s / %s" % (milliseconds(histogram, "p50_us"), milliseconds(histogram, "p99_us"))
+
+
 def figure(value, form="%.1f"):
     return "-" if value is None else form % value
 
 
-def row(name, step, delays):
+def row(name, step):
     rss = step["rss_bytes_per_call"]
-    return "| %s%s | %d | %s | %s | %s / %s | %s | %d / %d / %d | %s | %s |" % (
+    return "| %s%s | %d | %s | %s | %s | %s | %s | %d / %d / %d | %s | %s |" % (
         name, "" if was_held(step) else ", **not held**", step["calls"],
         figure(step["server_cpu_pct"]), figure(step["us_per_pair"], "%.2f"),
-        milliseconds(step[delays], "p50_us"), milliseconds(step[delays], "p99_us"),
+        both(step["wire"]), both(step["response"]),
         figure(step["late_slots_per_100k"]), step["wrong_audio"], step["broken_audio"],
         step["unanswered"], figure(rss and rss / 1024), figure(step["harness_cpu_pct"]))
 
 
-ROWS = [("echo", "bare echo, 2 ms tick", "echo"), ("rtp", "RTP", "response"),
-        ("twilio", "Twilio protocol", "response"),
-        ("agent", "echo agent on our runtime, spread", "echo"),
-        ("pass", "rtpengine, PCMU passed on, spread", "echo"),
-        ("path", "RTP, spread", "response"),
-        ("transcode", "rtpengine, PCMU to PCMA, spread", "echo")]
-HEAD = ["| what | callers | shard CPU % | us per pair | response ms p50 / p99 | late or missing of "
-        "100k | wrong / broken / unanswered | RSS KB per caller | harness CPU % |",
-        "|---|---|---|---|---|---|---|---|---|"]
+ROWS = [("echo", "bare echo, 2 ms tick"), ("rtp", "RTP"), ("twilio", "Twilio protocol"),
+        ("agent", "echo agent on our runtime, spread"),
+        ("pass", "rtpengine, PCMU passed on, spread"), ("path", "RTP, spread"),
+        ("transcode", "rtpengine, PCMU to PCMA, spread")]
+HEAD = ["| what | callers | shard CPU % | us per pair | wire ms p50 / p99 | response ms p50 / p99 "
+        "| late or missing of 100k | wrong / broken / unanswered | RSS KB per caller | harness "
+        "CPU % |", "|---|---|---|---|---|---|---|---|---|---|"]
 
 
 def table(found):
-    rows = [row(title, step, delays) for name, title, delays in ROWS
+    rows = [row(title, step) for name, title in ROWS
             for step in steps_of(found, name)]
     lines = HEAD + rows if rows else []
     if "pipecat" in found:
@@ -103,10 +105,10 @@ def write(table_lines, one, missing, typed, began, runs):
         % SERVER_CORE,
         "- harness: core %s" % HARNESS_CORE, "", *table_lines]
     lines += ["", "Response: last voiced packet sent to first voiced packet of the reply, less the "
-              "script's own %d ms (nothing less where providers are simulated); for echoes and "
-              "relays, there and back. Spread: packets leave "
-              "the harness at most %d us from their own time, and a call through a relay is two "
-              "callers. Not held: a call or a check failed, more than %d of 100,000 slots were "
+              "script's own %d ms (nothing less where providers are simulated). Wire: from a "
+              "packet sent to its echo, or to the next packet of a server that speaks in its own "
+              "time. Spread: packets leave the harness at most %d us from their own time, and a "
+              "call through a relay is two callers. Not held: a call or a check failed, more than %d of 100,000 slots were "
               "late, or shard or harness needed over %d %% of a core (of a relay: packets were "
               "lost); such a row is no measure of the server. Of several runs: in half of them or "
               "more." % (SCRIPT_MS, SPREAD_US, LATE_MOST, BUSY_PCT)]
