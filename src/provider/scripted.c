@@ -135,6 +135,9 @@ void scripted_init(struct scripted *s)
     memset(s, 0, sizeof(*s));
     s->tts_first_ms = SCRIPTED_TTS_FIRST_MS;
     s->tts_speed = SCRIPTED_TTS_SPEED;
+    for (uint32_t reply = 0; reply < SCRIPTED_BUZZES; reply++)
+        for (size_t i = 0; i < ARRAY_LEN(s->buzz[reply]); i++)
+            s->buzz[reply][i] = scripted_sample(reply, (int64_t)i);
 }
 
 static int keep(struct scripted *s, struct slice *text, char why[SCRIPTED_WHY_BYTES])
@@ -260,7 +263,7 @@ int64_t scripted_samples(size_t text_bytes)
 
 int64_t scripted_period(uint32_t reply)
 {
-    return 20 + 2 * (int64_t)(reply % 12);
+    return 20 + 2 * (int64_t)(reply % SCRIPTED_BUZZES);
 }
 
 int16_t scripted_sample(uint32_t reply, int64_t i)

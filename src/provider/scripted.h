@@ -69,6 +69,10 @@ struct scripted_answer {
     bool hang_up;
 };
 
+#define SCRIPTED_PERIOD_MAX    42
+#define SCRIPTED_BUZZES        12
+#define SCRIPTED_PIECE_SAMPLES 160
+
 struct scripted {
     struct scripted_heard stt[SCRIPTED_LINES_MAX];
     size_t stt_count;
@@ -78,6 +82,9 @@ struct scripted {
     int64_t tts_speed; /* times real time */
     uint8_t store[SCRIPTED_TEXT_BYTES];
     size_t store_len;
+    /* Of each reply's buzz so much that a piece can be cut out of it at any phase: a division per
+     * sample would cost a load run more than all else that the script does. */
+    int16_t buzz[SCRIPTED_BUZZES][SCRIPTED_PERIOD_MAX + SCRIPTED_PIECE_SAMPLES];
 };
 
 #define SCRIPTED_FINAL_MS     40
@@ -98,7 +105,6 @@ MUST_USE int scripted_parse(struct scripted *s, struct slice text, char why[SCRI
 int64_t scripted_samples(size_t text_bytes);
 /* The i-th sample of a reply: a buzz whose period tells replies apart. */
 int16_t scripted_sample(uint32_t reply, int64_t i);
-#define SCRIPTED_PERIOD_MAX 42
 /* The period of a reply's buzz in samples: 20 to 42, the same every twelve replies. */
 int64_t scripted_period(uint32_t reply);
 

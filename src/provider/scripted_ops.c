@@ -344,7 +344,6 @@ const struct provider_ops llm_scripted = {
 /* ---- tts ---- */
 
 #define CLAUSES_MAX    64 /* waiting; beyond: the epoch fails */
-#define PIECE_SAMPLES  160
 #define PIECES_AT_ONCE 5
 #define PIECES_A_STEP  12 /* given at once when time has run ahead; the rest in the next step */
 
@@ -386,28 +385,13 @@ static void tts_text(struct tts_state *st, const struct provider_input *input, i
     st->samples[(st->head + st->count++) % CLAUSES_MAX] = scripted_samples(input->data.len);
 }
 
-/* One period is computed and then repeated: a division per sample would cost a load run more than
- * all else that the script does. */
-static void fill_buzz(uint32_t reply, int64_t from, int16_t *pcm, int64_t n)
-{
-    int64_t period = scripted_period(reply), phase = from % period;
-    int16_t wave[SCRIPTED_PERIOD_MAX];
-
-    for (int64_t i = 0; i < period; i++)
-        wave[i] = scripted_sample(reply, i);
-    for (int64_t i = 0; i < n; i++) {
-        pcm[i] = wave[phase];
-        phase = phase + 1 == period ? 0 : phase + 1;
-    }
-}
-
 static void tts_piece(struct tts_state *st, struct intents *out)
 {
-    int16_t pcm[PIECE_SAMPLES];
     int64_t left = st->samples[st->head] - st->at;
-    int64_t n = left < PIECE_SAMPLES ? left : PIECE_SAMPLES;
+    int64_t n = left < SCRIPTED_PIECE_SAMPLES ? left : SCRIPTED_PIECE_SAMPLES;
+    const int16_t *pcm =
+        st->script->buzz[st->reply % SCRIPTED_BUZZES] + st->buzz % scripted_period(st->reply);
 
-    fill_buzz(st->reply, st->buzz, pcm, n);
     intents_event(out, EVENT_AUDIO, st->epoch, slice_of(pcm, (size_t)n * sizeof(*pcm)));
     st->at += n;
     st->buzz += n;
@@ -446,10 +430,10 @@ static int64_t tts_deadline(const void *state)
 
     if (st->count == 0)
         return NEVER_NS;
-    int64_t left = (st->samples[st->head] - st->at - 1) / PIECE_SAMPLES;
+    int64_t left = (st->samples[st->head] - st->at - 1) / SCRIPTED_PIECE_SAMPLES;
     int64_t more = st->buzz == 0 ? 0 : left < PIECES_AT_ONCE - 1 ? left : PIECES_AT_ONCE - 1;
     return st->next_ns +
-           more * PIECE_SAMPLES * (NS_PER_S / SCRIPTED_RATE_HZ) / st->script->tts_speed;
+           more * SCRIPTED_PIECE_SAMPLES * (NS_PER_S / SCRIPTED_RATE_HZ) / st->script->tts_speed;
 }
 
 const struct provider_ops tts_scripted = {
