@@ -3,8 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "base/pages.h"
 #include "base/poison.h"
 
 _Static_assert(sizeof(struct block_head) == BLOCK_HEAD_BYTES, "blocks stay aligned");
@@ -32,10 +32,7 @@ struct block_pool *block_pool_new(size_t bytes)
     if (!pool)
         abort();
     pool->size = (bytes + BLOCK_CHUNK - 1) / BLOCK_CHUNK * BLOCK_CHUNK;
-    pool->memory = mmap(NULL, pool->size + 1, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (pool->memory == MAP_FAILED)
-        abort();
+    pool->memory = pages_new(pool->size + 1);
     return pool;
 }
 
@@ -45,7 +42,7 @@ void block_pool_free(struct block_pool **pool)
         return;
     assert((*pool)->used == 0);
     UNPOISON((*pool)->memory, (*pool)->size);
-    munmap((*pool)->memory, (*pool)->size + 1);
+    pages_free((*pool)->memory, (*pool)->size + 1);
     free(*pool);
     *pool = NULL;
 }

@@ -2,8 +2,8 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
+#include "base/pages.h"
 #include "base/poison.h"
 
 struct frame_pool {
@@ -20,11 +20,9 @@ struct frame_pool *frame_pool_new(uint32_t count)
 
     if (!pool)
         abort();
-    /* Mapped, not allocated: a frame costs memory when it is first used. */
-    pool->frames = mmap(NULL, (count + 1) * sizeof(struct frame), PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pool->frames = pages_new((count + 1) * sizeof(struct frame));
     pool->free = calloc(count + 1, sizeof(frame_ref));
-    if (pool->frames == MAP_FAILED || !pool->free)
+    if (!pool->free)
         abort();
     pool->count = count;
     for (uint32_t i = count; i >= 1; i--) {
@@ -40,7 +38,7 @@ void frame_pool_free(struct frame_pool **pool)
         return;
     assert((*pool)->free_count == (*pool)->count);
     UNPOISON((*pool)->frames, ((*pool)->count + 1) * sizeof(struct frame));
-    munmap((*pool)->frames, ((*pool)->count + 1) * sizeof(struct frame));
+    pages_free((*pool)->frames, ((*pool)->count + 1) * sizeof(struct frame));
     free((*pool)->free);
     free(*pool);
     *pool = NULL;

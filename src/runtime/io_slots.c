@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/pages.h"
+
 #define SLOT_MASK       ((UINT32_C(1) << IO_SLOT_BITS) - 1)
 #define GENERATION_MASK ((UINT32_C(1) << (32 - IO_SLOT_BITS)) - 1)
 
@@ -40,10 +42,10 @@ static int tables_new(struct io_core *core)
     uint32_t nodes = frame_pool_size(core->pool) + core->handles_max;
     uint32_t writes = 2 * core->handles_max + IO_WRITES_SPARE;
 
-    core->slots = calloc(core->slot_count + 1, sizeof(*core->slots));
+    core->slots = pages_new((core->slot_count + 1) * sizeof(*core->slots));
     core->nodes = calloc(nodes + 1, sizeof(*core->nodes));
     core->writes = calloc(writes + 1, sizeof(*core->writes));
-    if (!core->slots || !core->nodes || !core->writes)
+    if (!core->nodes || !core->writes)
         return -ENOMEM;
     for (uint32_t i = 1; i <= core->slot_count; i++) {
         core->slots[i].fd = -1;
@@ -63,7 +65,7 @@ static void core_free(struct io_core *core)
         close(core->wake_fd);
     if (core->reserve_fd >= 0)
         close(core->reserve_fd);
-    free(core->slots);
+    pages_free(core->slots, (core->slot_count + 1) * sizeof(*core->slots));
     free(core->nodes);
     free(core->writes);
 }

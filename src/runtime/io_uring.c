@@ -11,9 +11,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/pages.h"
 #include "runtime/io_ring.h"
 
 #define NUMBER_MASK UINT32_MAX
@@ -465,10 +465,8 @@ static bool all_free(const struct ring *r)
 
 static void ring_free(struct ring *r)
 {
-    if (r->memory)
-        munmap(r->memory, (size_t)r->buffer_count * BUFFER_STRIDE);
-    if (r->buffers)
-        munmap(r->buffers, r->buffer_count * sizeof(struct io_uring_buf));
+    pages_free(r->memory, (size_t)r->buffer_count * BUFFER_STRIDE);
+    pages_free(r->buffers, r->buffer_count * sizeof(struct io_uring_buf));
     free(r->held);
     free(r);
 }
@@ -543,12 +541,9 @@ static int buffers_new(struct ring *r, uint32_t bytes)
     }
     size = (size_t)r->buffer_count * BUFFER_STRIDE;
     r->held = calloc(r->buffer_count, sizeof(*r->held));
-    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    r->memory = at == MAP_FAILED ? NULL : at;
-    at = mmap(NULL, r->buffer_count * sizeof(struct io_uring_buf), PROT_READ | PROT_WRITE,
-              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    r->buffers = at == MAP_FAILED ? NULL : at;
-    if (!r->held || !r->memory || !r->buffers)
+    r->memory = pages_new(size);
+    r->buffers = pages_new(r->buffer_count * sizeof(struct io_uring_buf));
+    if (!r->held)
         return -ENOMEM;
     reg.ring_addr = (uint64_t)(uintptr_t)r->buffers;
     reg.ring_entries = r->buffer_count;

@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/metrics.h"
+#include "base/pages.h"
 #include "runtime/shard_inner.h"
 
 /* A shard that fell behind serves at most this many missed slots; the rest are given up. */
@@ -392,16 +392,6 @@ bool shard_finished(const struct shard *shard)
 
 /* ---- boot and end ---- */
 
-static void *map_zeroed(size_t bytes)
-{
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    if (at == MAP_FAILED)
-        abort();
-    return at;
-}
-
 static void *boot_alloc(size_t count, size_t size)
 {
     void *at = calloc(count, size);
@@ -417,7 +407,7 @@ static void slab_init(struct slab *slab, const struct shard_type *type, uint32_t
     slab->base = base;
     slab->max = type->actors_max;
     slab->stride = (type->type->size_bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
-    slab->memory = map_zeroed(slab->stride * slab->max + 64);
+    slab->memory = pages_new(slab->stride * slab->max + 64);
     slab->free = boot_alloc(slab->max, sizeof(uint32_t));
     for (uint32_t i = 0; i < slab->max; i++)
         slab->free[slab->free_count++] = base + slab->max - 1 - i;
@@ -469,9 +459,9 @@ int shard_new(const struct shard_setup *setup, struct shard **out)
     wheel_init(&shard->wheel, shard->now_ns);
     shard->pool = frame_pool_new(setup->frames_max);
     shard->blocks = block_pool_new(setup->memory_bytes ? setup->memory_bytes : MEMORY_BYTES);
-    shard->queue = map_zeroed(LOCAL_QUEUE_MAX * sizeof(struct msg));
+    shard->queue = boot_alloc(LOCAL_QUEUE_MAX, sizeof(struct msg));
     /* Mapped: the large part costs memory when it is first used. */
-    shard->scratch = map_zeroed(SCRATCH_BYTES + LARGE_SCRATCH_BYTES);
+    shard->scratch = pages_new(SCRATCH_BYTES + LARGE_SCRATCH_BYTES);
     types_init(shard);
     lane_clients_init(shard);
     if (setup->io_new) {
@@ -508,17 +498,17 @@ void shard_free(struct shard **shard_at)
         frame_put(shard->pool, &shard->outbox[i].frame);
     for (size_t i = 0; i < shard->setup.type_count; i++) {
         struct slab *slab = &shard->slabs[i];
-        munmap(slab->memory, slab->stride * slab->max + 64);
+        pages_free(slab->memory, slab->stride * slab->max + 64);
         free(slab->free);
     }
-    munmap(shard->queue, LOCAL_QUEUE_MAX * sizeof(struct msg));
+    free(shard->queue);
     frame_pool_free(&shard->pool);
     block_pool_free(&shard->blocks);
     free(shard->actors);
     free(shard->generations);
     free(shard->hot_lines);
     free(shard->lane_clients);
-    munmap(shard->scratch, SCRATCH_BYTES + LARGE_SCRATCH_BYTES);
+    pages_free(shard->scratch, SCRATCH_BYTES + LARGE_SCRATCH_BYTES);
     free(shard);
     *shard_at = NULL;
 }
