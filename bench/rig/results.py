@@ -108,10 +108,10 @@ def write(table_lines, one, missing, typed, began, runs):
               "script's own %d ms (nothing less where providers are simulated). Wire: from a "
               "packet sent to its echo, or to the next packet of a server that speaks in its own "
               "time. Spread: packets leave the harness at most %d us from their own time, and a "
-              "call through a relay is two callers. Not held: a call or a check failed, more than %d of 100,000 slots were "
-              "late, or shard or harness needed over %d %% of a core (of a relay: packets were "
-              "lost); such a row is no measure of the server. Of several runs: in half of them or "
-              "more." % (SCRIPT_MS, SPREAD_US, LATE_MOST, BUSY_PCT)]
+              "call through a relay is two callers. Not held: a call or a check failed, more than "
+              "%d of 100,000 slots were late, or shard or harness needed over %d %% of a core (of "
+              "a relay: packets were lost); such a row is no measure of the server. Of several "
+              "runs: in half of them or more." % (SCRIPT_MS, SPREAD_US, LATE_MOST, BUSY_PCT)]
     lines += ["", *("- `%s`: not measured: %s" % item for item in missing.items())]
     lines += ["", "```json", json.dumps(one), "```"]
     (ROOT / "bench/RESULTS.md").write_text("\n".join(lines).replace("\n\n\n", "\n\n") + "\n")
