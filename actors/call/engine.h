@@ -28,24 +28,25 @@ struct engine_failure {
     char what[PROVIDER_WHAT_BYTES];
 };
 
+/* What each input touches comes first, two cache lines. */
 struct engine {
-    struct actor *actor;
-    uint32_t agent;          /* whose plug-ins these are, */
-    enum provider_kind kind; /* in which role, */
-    uint32_t place;          /* and which of them is in use */
-    uint32_t cookie;         /* last one given to the network: those of the one before are known */
-    struct engine_failure failure;
+    _Alignas(64) struct actor *actor;
     const struct provider_ops *ops;
     const struct provider_config *config;
+    void *state;            /* memory taken at the start and given back at the stop */
+    struct engine_net *net; /* NULL until the plug-in asks for the network */
+    int64_t grace_ns;       /* the plug-in's deadlines do not pass before: NEVER_NS in a pause */
+    enum provider_input_kind input; /* the one being carried out */
+    uint32_t jobs;                  /* sent and not done */
+    bool stopped;
+    struct actor_timer timer;
+    struct engine_failure failure; /* its first member is looked at each time */
+    uint32_t agent;                /* whose plug-ins these are, */
+    enum provider_kind kind;       /* in which role, */
+    uint32_t place;                /* and which of them is in use */
+    uint32_t cookie; /* last one given to the network: those of the one before are known */
     engine_event *on_event;
     struct lane_session session;
-    struct engine_net *net; /* NULL until the plug-in asks for the network */
-    struct actor_timer timer;
-    uint32_t jobs;                  /* sent and not done */
-    enum provider_input_kind input; /* the one being carried out */
-    bool stopped;
-    int64_t grace_ns; /* the plug-in's deadlines do not pass before: NEVER_NS in a pause */
-    void *state;      /* memory taken at the start and given back at the stop */
 };
 
 /* 0 or -errno: no lane session, or no memory, to be had. */

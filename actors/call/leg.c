@@ -61,6 +61,7 @@ void leg_init(struct leg *leg, struct actor *a, const struct leg_ops *ops,
     leg->ops = ops;
     leg->rate_hz = format->rate_hz;
     leg->start_ns = shard_now(a->shard);
+    leg->audible = true; /* of nothing yet */
     playout_init(&leg->playout, &config, shard_pool(a->shard), leg->start_ns);
     void *memory = actor_memory(a, recent_bytes(format->law, recent));
     recent_init(&leg->recent, format->law, memory, recent);
@@ -224,7 +225,7 @@ static void hand_over(struct leg *leg)
             frame_of(leg, &resample, pcm, part, leg->heard_samples - (int64_t)leg->unheard);
         if (ref != FRAME_NONE)
             send_audio(leg, AUDIO, leg->peers.stt, ref);
-        leg->unheard -= (uint32_t)part;
+        leg->unheard = (uint16_t)(leg->unheard - part);
     }
     if (!leg->recorded)
         leg->listen = resample;
@@ -256,7 +257,7 @@ static void keep(struct leg *leg, const int16_t *pcm, const uint8_t *codes, size
         recent_add(&leg->recent, pcm, n);
     if (!leg->listened)
         leg->unheard =
-            leg->unheard + n < leg->recent.size ? leg->unheard + (uint32_t)n : leg->recent.size;
+            (uint16_t)(leg->unheard + n < leg->recent.size ? leg->unheard + n : leg->recent.size);
 }
 
 /* The leg's clock goes by arrival: the first packet says where the caller's audio begins on it, and
@@ -333,7 +334,7 @@ static size_t first_audible(const int16_t *pcm, size_t n, size_t stretch)
 
 static void note_audible(struct leg *leg, const int16_t *pcm, const struct playout_packet *packet)
 {
-    if (leg->audible_epoch == leg->epoch)
+    if (leg->audible)
         return;
     size_t i = first_audible(pcm, packet->speech, leg->rate_hz * AUDIBLE_MS / 1000);
     if (i == packet->speech)
@@ -341,7 +342,7 @@ static void note_audible(struct leg *leg, const int16_t *pcm, const struct playo
     struct leg_audible_msg body = {.epoch = leg->epoch,
                                    .at_ns = packet->due_ns + (int64_t)i * NS_PER_S / leg->rate_hz,
                                    .sample = packet->clock + (int64_t)i};
-    leg->audible_epoch = leg->epoch;
+    leg->audible = true;
     tell_call(leg, LEG_AUDIBLE, &body, sizeof(body));
 }
 
@@ -504,6 +505,7 @@ static void play(struct leg *leg, const struct msg *m)
 
     if (body->generation != leg->playout.generation)
         return; /* of before a flush */
+    leg->audible = leg->audible && body->epoch == leg->epoch;
     leg->epoch = body->epoch;
     if (m->type == PLAY) {
         frame_ref ref = frame_keep(pool_of(leg), m->frame);

@@ -41,17 +41,20 @@ struct leg_format {
 
 /* What each packet touches comes first. */
 struct leg {
-    struct actor *actor;
+    _Alignas(64) struct actor *actor;
     const struct leg_ops *ops;
     uint32_t rate_hz;
     bool hearing; /* the first packet has come */
     bool has_vad;
-    bool listened;    /* stt wants audio now */
-    bool recorded;    /* there is a recorder */
-    bool ending;      /* the reply is complete: LEG_PLAYED is owed */
-    bool watched;     /* set by an actor whose peer is told what goes on: LEG_UP says so */
-    bool room_owed;   /* tts waits to hear of room */
-    uint32_t unheard; /* samples in `recent` that stt has not had */
+    bool listened;     /* stt wants audio now */
+    bool recorded;     /* there is a recorder */
+    bool ending;       /* the reply is complete: LEG_PLAYED is owed */
+    bool audible;      /* LEG_AUDIBLE was sent for the reply in the playout */
+    bool room_owed;    /* tts waits to hear of room */
+    uint8_t came_slot; /* the shard's slot in whose tick the last packet came, */
+    uint8_t came_run;  /* and so did so many before it; 0: in the leg's own */
+    bool paired;       /* its slot has been chosen by that */
+    uint16_t unheard;  /* samples in `recent` that stt has not had */
     int64_t start_ns;
     int64_t heard_samples; /* of the caller, on the leg's clock: number of the next one */
     int64_t early_ns; /* how much sooner than by that first packet's beginning the ends of others
@@ -59,16 +62,20 @@ struct leg {
     int64_t late_ns;  /* how much later the end of the newest came, likewise */
     struct recent recent;
     struct vad vad;
-    struct playout playout; /* its last part is cold, and so is what follows */
     struct leg_peers_msg peers;
+    uint32_t epoch;         /* of the reply in the playout */
+    struct playout playout; /* its last part is cold, and so is what follows */
     struct actor_id call;
     struct address local;   /* set by an actor with a socket of its own: LEG_UP tells it */
-    uint32_t epoch;         /* of the reply in the playout */
-    uint32_t audible_epoch; /* LEG_AUDIBLE was sent for it */
-    uint32_t marked_epoch;  /* and LEG_MARKED for this one */
+    bool watched;           /* set by an actor whose peer is told what goes on: LEG_UP says so */
+    uint32_t marked_epoch;  /* of the reply that LEG_MARKED was sent for */
     uint64_t late_packets;  /* left more than 5 ms after they were due */
     struct resample listen; /* to the rate the recogniser wants */
 };
+
+/* The lines of it that each packet touches, for its actor's type. */
+#define LEG_HOT(type, leg)                                                                         \
+    (ACTOR_HOT(type, leg, leg.playout) | ACTOR_HOT(type, leg.playout, leg.playout.underruns))
 
 void leg_init(struct leg *leg, struct actor *a, const struct leg_ops *ops,
               const struct leg_format *format);

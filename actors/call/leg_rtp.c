@@ -43,7 +43,7 @@ static const char *const state_names[] = {
 /* What each packet touches comes first, up to the cold part of the leg's playout. */
 struct leg_rtp {
     struct actor actor;
-    enum state state;
+    _Alignas(64) enum state state;
     io_id socket;
     uint8_t payload_type;
     bool stamp_known;
@@ -53,15 +53,15 @@ struct leg_rtp {
     int64_t next_stamp;  /* where the next audio packet belongs if nothing is missing */
     int64_t made_up;     /* samples of silence heard in QUIET, which the next gap has covered */
     int64_t last_heard_ns;
-    struct rtp_send out;
-    struct rtp_source source;
-    struct rtp_receive in;
+    struct plc *plc; /* while a loss is concealed */
+    _Alignas(64) struct rtp_source source;
     struct dtmf_receive keys;
+    _Alignas(64) struct rtp_receive in;
+    struct rtp_send out;
     struct dtmf_send pressed;
-    struct reorder window;
+    _Alignas(64) struct reorder window;
     struct leg leg;
     /* now and then */
-    struct plc *plc; /* while a loss is concealed */
     uint64_t concealed;
     uint64_t refused;
     struct address peer;
@@ -511,6 +511,7 @@ static void on_packet(struct leg_rtp *l, const struct io_msg *m)
 
     if (l->state != LIVE || l->actor.life != ACTOR_RUNNING)
         return;
+    recent_soon(&l->leg.recent, datagram.len);
     metrics_add(METRIC_RTP_PACKETS_IN, 1);
     metrics_add(METRIC_RTP_BYTES_IN, datagram.len);
     switch (rtp_kind(datagram)) {
@@ -719,6 +720,9 @@ static const char *leg_rtp_state(const struct actor *a)
 extern const struct actor_type leg_rtp_type;
 const struct actor_type leg_rtp_type = {.name = "leg_rtp",
                                         .size_bytes = sizeof(struct leg_rtp),
-                                        .hot_bytes = offsetof(struct leg_rtp, leg.playout.last),
+                                        .hot = ACTOR_HOT(struct leg_rtp, actor, actor.parent) |
+                                               ACTOR_HOT(struct leg_rtp, state, pressed.rate_hz) |
+                                               ACTOR_HOT(struct leg_rtp, window, window.wait_ns) |
+                                               LEG_HOT(struct leg_rtp, leg),
                                         .handle = leg_rtp_handle,
                                         .state = leg_rtp_state};

@@ -575,7 +575,7 @@ _Static_assert(sizeof(struct leg_websocket) <= PEER_UNKNOWN_BYTES_MAX / 2, "a do
 
 const struct actor_type leg_websocket_type = {.name = "leg_websocket",
                                               .size_bytes = sizeof(struct leg_websocket),
-                                              .hot_bytes =
-                                                  offsetof(struct leg_websocket, leg.playout.last),
+                                              .hot = ACTOR_HOT(struct leg_websocket, actor, leg) |
+                                                     LEG_HOT(struct leg_websocket, leg),
                                               .handle = leg_websocket_handle,
                                               .state = leg_websocket_state};

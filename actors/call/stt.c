@@ -25,17 +25,18 @@ struct kept {
     bool finish;  /* all of it is there, and the provider is to be told so */
 };
 
+/* What each piece of sound touches comes first. */
 struct stt {
     struct actor actor;
-    struct actor_id call, leg;
+    _Alignas(64) struct actor_id call, leg;
     uint32_t epoch;
     bool listening;
-    bool open; /* the utterance of `epoch` is going on, or its final has not come */
-    char expected[ANSWER_NAME_BYTES];
+    bool open;            /* the utterance of `epoch` is going on, or its final has not come */
     uint32_t leg_rate_hz; /* of what the leg gives: the first provider's */
-    struct resample resample;
     struct kept kept;
     struct engine engine;
+    struct resample resample;
+    char expected[ANSWER_NAME_BYTES];
 };
 
 static uint32_t count_words(struct slice text)
@@ -332,6 +333,9 @@ static const char *stt_provider(const struct actor *a)
 
 const struct actor_type stt_type = {.name = "stt",
                                     .size_bytes = sizeof(struct stt),
+                                    .hot = ACTOR_HOT(struct stt, actor, actor.parent) |
+                                           ACTOR_HOT(struct stt, call, engine.failure.fatal) |
+                                           ACTOR_HOT(struct stt, resample, resample.fast),
                                     .handle = stt_handle,
                                     .state = stt_state,
                                     .detail = stt_provider};

@@ -73,17 +73,17 @@ struct dtmf_change dtmf_receive_reset(struct dtmf_receive *r);
 enum dtmf_phase { DTMF_IDLE, DTMF_ON, DTMF_END, DTMF_GAP };
 
 struct dtmf_send {
+    enum dtmf_phase phase; /* this and the next are all that a slot without digits looks at */
+    uint32_t count;
     uint32_t rate_hz;
     uint32_t on_units;
     uint32_t gap_units;
-    enum dtmf_phase phase;
     uint32_t timestamp; /* of the current segment */
     uint32_t done;      /* units of the digit before this segment */
     uint32_t ends;      /* end packets sent */
     uint32_t gap_left;
     bool first;
     char digits[DTMF_DIGITS_MAX]; /* digits[0] is the current one */
-    uint32_t count;
 };
 
 struct dtmf_packet {

@@ -68,17 +68,18 @@ struct playout {
     bool speaking;           /* the last packet carried speech */
     bool begun;              /* a packet left */
     struct frame_pool *pool; /* borrowed, the shard's */
-    int64_t start_ns;
-    int64_t clock;       /* first sample of the next packet, */
-    int64_t due_ns;      /* and when it is due */
-    int64_t packet_ns;   /* length of a packet, 0 if that is no whole number */
-    int64_t pushed;      /* speech axis */
-    int64_t sent;        /* speech axis */
-    int64_t heard;       /* speech axis; never goes back */
-    int64_t speech_ends; /* clock, end of what was last sent of the reply in progress, or -1 */
+    int64_t clock;           /* first sample of the next packet, */
+    int64_t due_ns;          /* and when it is due */
+    int64_t packet_ns;       /* length of a packet, 0 if that is no whole number */
+    int64_t pushed;          /* speech axis */
+    int64_t sent;            /* speech axis */
+    int64_t heard;           /* speech axis; never goes back */
+    int64_t speech_ends;     /* clock, end of what was last sent of the reply in progress, or -1 */
     uint32_t entry_head, entry_sent, entry_tail; /* running counters */
     uint32_t piece_head, piece_tail;
     uint32_t run_head, run_tail;
+    /* in a reply alone */
+    int64_t start_ns;
     uint32_t generation;
     uint32_t marks_made;
     bool latency_learned;

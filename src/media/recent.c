@@ -5,6 +5,8 @@
 
 #include "media/g711.h"
 
+#define LINE_BYTES 64
+
 static size_t bytes_each(enum recent_law law)
 {
     return law == RECENT_PCM ? sizeof(int16_t) : 1;
@@ -82,6 +84,14 @@ void recent_add_codes(struct recent *r, const uint8_t *codes, size_t n)
         codes += part;
         n -= part;
     }
+}
+
+void recent_soon(const struct recent *r, size_t n)
+{
+    const uint8_t *at = r->memory + r->next * bytes_each(r->law);
+
+    for (size_t i = 0; i < n + LINE_BYTES; i += LINE_BYTES)
+        __builtin_prefetch(at + i, 1);
 }
 
 void recent_copy(const struct recent *r, size_t back, int16_t *out, size_t n)

@@ -19,11 +19,11 @@ struct reorder_slot {
 };
 
 struct reorder {
-    uint32_t packets_max; /* this many waiting give the gap before them up */
-    int64_t wait_ns;      /* so does one that waits this long */
-    bool started;
     int64_t next; /* the sequence number that may leave */
     uint32_t count;
+    bool started;
+    uint32_t packets_max; /* this many waiting give the gap before them up */
+    int64_t wait_ns;      /* so does one that waits this long */
     uint64_t late;
     uint64_t duplicates;
     uint64_t reordered;                             /* came late and were still in time */

@@ -236,7 +236,8 @@ static struct rtp_arrival newer(struct rtp_receive *r, const struct rtp_packet *
     r->suspected = false;
     r->received++;
     r->packets++;
-    r->lost += (uint64_t)(ahead - 1);
+    if (ahead > 1) /* it lies far from the rest */
+        r->lost += (uint64_t)(ahead - 1);
     return (struct rtp_arrival){verdict, r->seq, r->timestamp};
 }
 

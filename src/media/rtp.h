@@ -84,31 +84,32 @@ struct rtp_arrival {
     int64_t timestamp; /* units of the RTP clock; the first packet is 0 */
 };
 
-/* One remote source as RFC 3550 A.1, A.3 and A.8 keep it. */
+/* One remote source as RFC 3550 A.1, A.3 and A.8 keep it. What each packet touches comes first. */
 struct rtp_receive {
     uint32_t rate_hz; /* of the RTP clock: 8000 for G.711 and for G.722 too */
-    bool started;
     uint32_t ssrc;
-    int64_t seq;          /* highest so far, own axis */
-    uint16_t wire_seq;    /* the same on the wire */
-    uint64_t seen;        /* bit n: seq - n has arrived */
-    int64_t timestamp;    /* of the newest packet, own axis */
-    uint32_t wire_stamp;  /* the same on the wire */
-    int64_t newest_at_ns; /* when it arrived */
-    bool suspected;       /* a restart waits for its second packet */
-    uint32_t suspect_ssrc;
+    uint32_t wire_stamp; /* of the newest packet, on the wire */
+    uint16_t wire_seq;   /* the highest so far, on the wire */
+    bool started;
+    bool suspected;        /* a restart waits for its second packet */
+    int64_t seq;           /* the highest so far, own axis */
+    int64_t timestamp;     /* of the newest packet, own axis */
+    uint64_t seen;         /* bit n: seq - n has arrived */
+    int64_t newest_at_ns;  /* when it arrived */
+    uint32_t wire_highest; /* of this SSRC: cycles << 16 | highest sequence number */
+    uint32_t received;     /* of it: duplicates and late ones count, as in A.3 */
+    uint32_t jitter_q4;    /* of it: interarrival jitter in timestamp units, times 16 (A.8) */
+    uint32_t transit;
+    uint64_t packets; /* of the whole call */
+    bool transit_known;
     uint16_t suspect_next;
+    uint32_t suspect_ssrc;
     /* of this SSRC since its last restart */
     uint32_t base_seq;       /* extended by cycles << 16 like wire_highest */
-    uint32_t wire_highest;   /* cycles << 16 | highest sequence number */
-    uint32_t received;       /* duplicates and late ones count, as in A.3 */
     uint32_t expected_prior; /* at the last report */
     uint32_t received_prior;
-    uint32_t jitter_q4; /* interarrival jitter in timestamp units, times 16 (A.8) */
-    uint32_t transit;
-    bool transit_known;
     /* of the whole call */
-    uint64_t packets, late, duplicates, suspects, resyncs, lost;
+    uint64_t late, duplicates, suspects, resyncs, lost;
 };
 
 void rtp_receive_init(struct rtp_receive *r, uint32_t rate_hz);
@@ -153,18 +154,19 @@ enum rtp_admission {
     RTP_MOVED,    /* from the peer, whose address was just learned: send there from now on */
 };
 
+/* What each packet touches comes first. */
 struct rtp_source {
     enum rtp_lock lock;
-    struct rtp_address announced; /* by signalling */
-    struct rtp_address peer;      /* where we send; the announced one until one is learned */
-    bool learned;
-    bool final; /* nothing more is learned until rtp_source_reset() */
-    int64_t learned_at_ns;
     uint32_t ssrc; /* of the last admitted packet */
     uint16_t seq;
+    bool learned;
+    bool final;                   /* nothing more is learned until rtp_source_reset() */
+    struct rtp_address announced; /* by signalling */
+    struct rtp_address peer;      /* where we send; the announced one until one is learned */
+    uint32_t rival_run;
     struct rtp_address rival; /* who seems to continue the stream from elsewhere */
     uint16_t rival_next;
-    uint32_t rival_run;
+    int64_t learned_at_ns;
     uint64_t refused;
 };
 

@@ -32,7 +32,7 @@ struct actor;
 struct actor_type {
     const char *name;
     size_t size_bytes; /* of the whole struct */
-    size_t hot_bytes;  /* of its beginning, touched by each packet: fetched ahead; 0: a line */
+    uint64_t hot; /* ACTOR_HOT()s: what each packet touches, fetched ahead; 0: the first line */
     void (*handle)(struct actor *a, const struct msg *m);
     /* Name of its present state, for GET /actors and logs; NULL: "running". */
     const char *(*state)(const struct actor *a);
@@ -41,6 +41,11 @@ struct actor_type {
     /* Its call's id and agent for log lines, NULL if it has none. */
     const struct log_about *(*about)(const struct actor *a);
 };
+
+/* The 64-byte lines, of the first 64, in which a struct's members from `from` up to `to` lie. */
+#define ACTOR_HOT(type, from, to)                                                                  \
+    ((~UINT64_C(0) >> (63 - (offsetof(type, to) - 1) / 64)) &                                      \
+     (~UINT64_C(0) << offsetof(type, from) / 64))
 
 enum actor_life { ACTOR_FREE, ACTOR_RUNNING, ACTOR_STOPPING, ACTOR_ENDED };
 

@@ -36,36 +36,37 @@ enum slot_pend {
     PEND_CLOSED = 8,
 };
 
-/* What every packet touches comes first. */
+/* What every packet touches comes first, a cache line. */
 struct slot {
-    uint64_t owner;
+    _Alignas(64) uint64_t owner;
+    uint64_t
+        sqe_last; /* io_uring's: number of the last submission entry that names its descriptor */
     int fd;
     uint32_t serial; /* counts the occupants; its low bits are the generation in the id */
-    uint8_t kind;
-    uint8_t pend;     /* deferred events: enum slot_pend */
-    uint8_t family;   /* of the socket: 4 or 6 */
-    bool dead;        /* its id fails */
-    bool flush;       /* dead, but what is queued still goes out */
-    bool shut;        /* flushed: our end is closed, the peer's is awaited */
-    bool eof;         /* the peer ended its side */
-    bool up;          /* connected, or the file is open */
-    bool paused;      /* by the user */
-    bool last_call;   /* a dead listener whose waiting connections are still delivered */
-    bool starved;     /* a listener without descriptor or slot for the next connection */
-    bool todo_listed; /* outlives the occupant, as the two lists do */
-    bool ready_listed;
-    /* io_uring's own */
-    uint8_t receiving; /* enum receive_state */
-    bool fixed;        /* its descriptor is in the ring's table, at the slot's number */
-    bool asked;        /* accept, connect or open is in the ring */
-    bool asked_cancel; /* and the cancellation of that, or of a send */
-    bool sending;      /* a send of a stream is in the ring */
-    bool drained;      /* UDP: connected, and strangers' datagrams are gone */
-    bool ended;        /* the peer's end waits behind held data or a pause */
-    uint32_t ops;      /* operations in the ring that name the slot */
-    uint64_t sqe_last; /* number of the last submission entry that names its descriptor */
     struct address peer;
+    uint32_t ops; /* io_uring's: operations in the ring that name the slot */
+    uint8_t kind;
+    uint8_t family;    /* of the socket: 4 or 6 */
+    uint8_t receiving; /* io_uring's: enum receive_state */
+    bool fixed;        /* io_uring's: its descriptor is in the ring's table, at the slot's number */
+    bool drained;      /* io_uring's, UDP: connected, and strangers' datagrams are gone */
+    bool dead;         /* its id fails */
+    bool up;           /* connected, or the file is open */
+    bool paused;       /* by the user */
+    bool todo_listed;  /* outlives the occupant, as the two lists do */
+    bool ready_listed;
 
+    uint8_t pend;   /* deferred events: enum slot_pend */
+    bool flush;     /* dead, but what is queued still goes out */
+    bool shut;      /* flushed: our end is closed, the peer's is awaited */
+    bool eof;       /* the peer ended its side */
+    bool last_call; /* a dead listener whose waiting connections are still delivered */
+    bool starved;   /* a listener without descriptor or slot for the next connection */
+    /* io_uring's own */
+    bool asked;          /* accept, connect or open is in the ring */
+    bool asked_cancel;   /* and the cancellation of that, or of a send */
+    bool sending;        /* a send of a stream is in the ring */
+    bool ended;          /* the peer's end waits behind held data or a pause */
     int err;             /* of the deferred event */
     uint32_t node_first; /* chains to send, oldest first; 0: none */
     uint32_t node_last;

@@ -412,9 +412,7 @@ static void look_ahead(struct ring *r, unsigned left)
         return;
     data = r->ring.cq.cqes[(*head + SOON_FAR) & r->ring.cq.ring_mask].user_data;
     if (data >> 56 == OP_RECEIVE) {
-        const struct slot *s = &r->core.slots[data & NUMBER_MASK];
-        __builtin_prefetch(s);
-        __builtin_prefetch(&s->receiving);
+        __builtin_prefetch(&r->core.slots[data & NUMBER_MASK]);
     }
 }
 

@@ -161,21 +161,13 @@ static void on_io(void *context, const struct io_event *e)
         shard_run_stops(shard);
 }
 
-/* What the next handler will touch is fetched while this one runs: thousands of legs do not stay in
- * a cache between two packets. */
-static void fetch(const struct actor *a, uint32_t lines)
-{
-    for (uint32_t i = 0; i < lines; i++)
-        __builtin_prefetch((const uint8_t *)a + (size_t)i * LINE_BYTES);
-}
-
 static void on_io_soon(void *context, uint64_t owner)
 {
     struct shard *shard = context;
     uint32_t slot = (uint32_t)(owner & 0xFFFFFFu);
 
     if (slot < shard->slots_total && shard->actors[slot])
-        fetch(shard->actors[slot], shard->hot_lines[slot]);
+        shard_fetch(shard->actors[slot], shard->hot[shard->kinds[slot]]);
 }
 
 /* ---- mailbox ---- */
@@ -263,8 +255,8 @@ static void serve_slot(struct shard *shard, int64_t tick)
     while (place) {
         struct slot_place *next = place->next; /* the handler may leave the slot */
         struct msg m = msg_make(place->actor->id, MSG_SLOT, &body, sizeof(body));
-        if (next)
-            fetch(container_of(next, struct actor, slot), shard->hot_lines_most);
+        if (next && next->next) /* whose first line has been fetched with this one's */
+            shard_fetch(container_of(next->next, struct actor, slot), shard->hot_slotted);
         shard_dispatch(shard, place->actor, &m);
         place = next;
     }
@@ -433,14 +425,12 @@ static void types_init(struct shard *shard)
     }
     shard->actors = boot_alloc(shard->slots_total + 1, sizeof(struct actor *));
     shard->generations = boot_alloc(shard->slots_total + 1, sizeof(uint32_t));
-    shard->hot_lines = boot_alloc(shard->slots_total + 1, sizeof(uint8_t));
+    shard->kinds = boot_alloc(shard->slots_total + 1, sizeof(uint8_t));
     for (size_t i = 0; i < setup->type_count; i++) {
         const struct slab *slab = &shard->slabs[i];
-        size_t bytes = slab->type->hot_bytes ? slab->type->hot_bytes : LINE_BYTES;
-        uint8_t lines = (uint8_t)((bytes + LINE_BYTES - 1) / LINE_BYTES);
-        assert(bytes <= slab->stride && bytes < LINE_BYTES * UINT8_MAX);
-        memset(shard->hot_lines + slab->base, lines, slab->max);
-        shard->hot_lines_most = lines > shard->hot_lines_most ? lines : shard->hot_lines_most;
+        memset(shard->kinds + slab->base, (int)i, slab->max);
+        shard->hot[i] = slab->type->hot | 1;
+        shard->hot_slotted |= slab->type->hot;
     }
 }
 
@@ -506,7 +496,7 @@ void shard_free(struct shard **shard_at)
     block_pool_free(&shard->blocks);
     free(shard->actors);
     free(shard->generations);
-    free(shard->hot_lines);
+    free(shard->kinds);
     free(shard->lane_clients);
     pages_free(shard->scratch, SCRATCH_BYTES + LARGE_SCRATCH_BYTES);
     free(shard);

@@ -51,10 +51,11 @@ struct shard {
     bool finishing;
 
     struct slab slabs[ACTOR_TYPES_MAX];
-    struct actor **actors; /* by slot, NULL: free */
-    uint32_t *generations; /* by slot */
-    uint8_t *hot_lines;    /* by slot: what is fetched ahead of its actor */
-    uint8_t hot_lines_most;
+    struct actor **actors;         /* by slot, NULL: free */
+    uint32_t *generations;         /* by slot */
+    uint8_t *kinds;                /* by slot: which slab it lies in */
+    uint64_t hot[ACTOR_TYPES_MAX]; /* by slab: the lines fetched ahead of an actor */
+    uint64_t hot_slotted;          /* of those that may be in a 20 ms slot */
     uint32_t slots_total;
     uint32_t actors_used;
 
@@ -100,6 +101,14 @@ void shard_fire_timers(struct shard *shard);
 /* Closes every lane session of an actor that is ended by force. */
 void lane_close_owned(struct actor *a);
 void lane_clients_init(struct shard *shard);
+
+/* What the next handler will touch is fetched while this one runs: thousands of legs do not stay in
+ * a cache between two packets. */
+static inline void shard_fetch(const struct actor *a, uint64_t lines)
+{
+    for (; lines; lines &= lines - 1)
+        __builtin_prefetch((const uint8_t *)a + (size_t)__builtin_ctzll(lines) * 64);
+}
 
 static inline uint64_t actor_owner(const struct actor *a)
 {
