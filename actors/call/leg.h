@@ -89,6 +89,9 @@ bool leg_handle(struct leg *leg, const struct msg *m);
 void leg_hear(struct leg *leg, const int16_t *pcm, const uint8_t *codes, size_t n, int64_t at_ns);
 /* The newest samples heard, at most `most`; returns how many. */
 size_t leg_recent(const struct leg *leg, int16_t *out, size_t most);
+/* A packet of the caller has come, whatever is in it: the leg's slot follows the tick in which they
+ * come. */
+void leg_came(struct leg *leg);
 /* MSG_SLOT: everything that is due leaves. */
 void leg_slot(struct leg *leg);
 /* The carrier echoed a mark. */

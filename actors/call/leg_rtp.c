@@ -446,6 +446,7 @@ static void put_into_window(struct leg_rtp *l, const struct rtp_packet *p,
 static void take_packet(struct leg_rtp *l, const struct rtp_packet *p, struct rtp_arrival arrival)
 {
     l->last_rtp_ns = now_of(l);
+    leg_came(&l->leg);
     if (arrival.verdict == RTP_RESYNC)
         listen_afresh(l);
     if (p->pt == PT_EVENT)

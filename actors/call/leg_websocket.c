@@ -285,6 +285,7 @@ static void on_media(struct leg_websocket *l, struct slice audio)
 
     if (l->state != LIVE)
         return;
+    leg_came(&l->leg);
     switch (l->who.encoding) {
     case CARRIER_MULAW8:
         g711_mulaw_decode(pcm, audio.at, n);

@@ -422,6 +422,14 @@ bool playout_pull(struct playout *p, int64_t now_ns, int16_t *out, struct playou
     return true;
 }
 
+bool playout_skip(struct playout *p, uint32_t samples)
+{
+    if (p->speaking || p->reply_open || unsent(p) > 0)
+        return false;
+    clock_set(p, p->clock + samples);
+    return true;
+}
+
 int64_t playout_deadline_ns(const struct playout *p)
 {
     int64_t due = p->due_ns, early = due - MS(p->config.lead_ms);

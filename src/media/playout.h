@@ -141,6 +141,10 @@ struct playout_packet {
 /* What is to be sent now: fills out[packet_samples] and *packet; false when nothing is due. Call
  * again until false (a lead, or a late tick, makes several). */
 bool playout_pull(struct playout *p, int64_t now_ns, int16_t *out, struct playout_packet *packet);
+/* Passes over a part of a packet while there is nothing to say: what comes later falls due later by
+ * so much. False, and nothing done, while a reply is in progress. */
+bool playout_skip(struct playout *p, uint32_t samples);
+
 /* When playout_pull() will next have something, as things stand now; NEVER_NS if not by itself. To
  * be asked again after a push: the first audio of a reply is due at once on a carrier leg. */
 int64_t playout_deadline_ns(const struct playout *p);

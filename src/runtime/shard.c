@@ -22,6 +22,8 @@
 #define LINE_BYTES   64
 /* A slot that is later than this leaves before what has come meanwhile is heard. */
 #define OVERDUE_NS MS(1)
+/* Members that a slot may have beside twice its share of all. */
+#define SLOT_ROOM 16
 
 /* ---- handling ---- */
 
@@ -563,6 +565,16 @@ uint32_t shard_emptiest_slot(const struct shard *shard)
         if (shard->slot_members[i] < shard->slot_members[best])
             best = i;
     return best;
+}
+
+uint32_t shard_next_slot(const struct shard *shard)
+{
+    return (uint32_t)(shard->slot_tick % SLOTS_PER_FRAME);
+}
+
+bool shard_slot_has_room(const struct shard *shard, uint32_t slot)
+{
+    return shard->slot_members[slot] < 2 * shard->members / SLOTS_PER_FRAME + SLOT_ROOM;
 }
 
 struct shard_load shard_load(const struct shard *shard)

@@ -76,6 +76,10 @@ struct slice shard_scratch(struct shard *shard);
 struct slice shard_large_scratch(struct shard *shard);
 /* Slot with the fewest members, so that calls spread over the frame period. */
 uint32_t shard_emptiest_slot(const struct shard *shard);
+/* The slot that is served next: what is being received belongs to its tick. */
+uint32_t shard_next_slot(const struct shard *shard);
+/* Whether another one may join that slot, or it has far more members than others already. */
+bool shard_slot_has_room(const struct shard *shard, uint32_t slot);
 
 struct shard_load {
     uint32_t actors;

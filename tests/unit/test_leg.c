@@ -26,20 +26,23 @@ static struct {
 } told;
 
 static struct leg leg;
+static struct leg_format format;
+static struct playout_packet sent; /* the newest, */
+static int64_t sent_ns;            /* and when it left */
 
 /* ---- the leg's actor, and its call ---- */
 
-static void send_nothing(struct leg *l, const int16_t *pcm, const struct playout_packet *packet)
+static void note_sent(struct leg *l, const int16_t *pcm, const struct playout_packet *packet)
 {
     (void)l;
     (void)pcm;
-    (void)packet;
+    sent = *packet;
+    sent_ns = test_now_ns;
 }
 
 static void leg_actor_handle(struct actor *a, const struct msg *m)
 {
-    static const struct leg_ops ops = {.send = send_nothing};
-    static const struct leg_format format = {.rate_hz = 8000, .law = RECENT_PCM};
+    static const struct leg_ops ops = {.send = note_sent};
 
     if (m->type == MSG_START) {
         leg_init(&leg, a, &ops, &format);
@@ -83,7 +86,7 @@ static int set_up(void **state)
                                 .world = &world};
     struct leg_peers_msg peers = {.agent = 1, .listen_rate_hz = 8000};
 
-    (void)state;
+    format = (struct leg_format){.rate_hz = 8000, .law = RECENT_PCM, .continuous = *state != NULL};
     memset(&told, 0, sizeof(told));
     memset(&leg, 0, sizeof(leg));
     test_now_ns = SECONDS(1);
@@ -120,7 +123,48 @@ static void come(bool voice, int count, bool at_once)
     }
 }
 
+/* Turns of 2 ms, a packet having come `tick` of them behind the last call, for `count` periods. */
+static void come_in_tick(uint32_t tick, int count)
+{
+    for (int i = 0; i < count * SLOTS_PER_FRAME; i++) {
+        if (i % SLOTS_PER_FRAME == (int)tick)
+            leg_came(&leg);
+        test_now_ns += TICK_NS;
+        shard_turn(shard);
+    }
+}
+
 /* ---- cases ---- */
+
+/* Where silence is sent too, a packet is due at the tick of the slot, before and after, and the
+ * clock passes over what the slot moved by. */
+static void the_slot_follows_the_packets(void **state)
+{
+    (void)state;
+    come_in_tick(0, 3);
+    uint32_t first = leg.actor->paired_slot;
+    assert_int_equal(sent_ns, sent.due_ns);
+    int64_t before = sent.clock;
+    come_in_tick(3, 3);
+    assert_int_equal((leg.actor->paired_slot + SLOTS_PER_FRAME - first) % SLOTS_PER_FRAME, 0);
+    come_in_tick(3, 47);
+    assert_int_equal((leg.actor->paired_slot + SLOTS_PER_FRAME - first) % SLOTS_PER_FRAME, 3);
+    come_in_tick(3, 2);
+    assert_int_equal(sent_ns, sent.due_ns);
+    assert_int_equal((sent.clock - before) % PACKET, 3 * TICK_NS / NS_PER_MS * 8);
+    assert_int_equal(leg.playout.skipped_samples, 0);
+}
+
+/* A network that brings packets now in this tick, now in that one, moves nothing. */
+static void the_slot_stays_when_packets_jitter(void **state)
+{
+    (void)state;
+    come_in_tick(0, 3);
+    uint32_t first = leg.actor->paired_slot;
+    for (int i = 0; i < 60; i++)
+        come_in_tick(i % 2 ? 2 : 3, 1);
+    assert_int_equal(leg.actor->paired_slot, first);
+}
 
 static void speech_is_told_when_it_was_spoken(void **state)
 {
@@ -157,6 +201,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(speech_is_told_when_it_was_spoken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_burst_puts_no_speech_into_the_future, set_up, tear_down),
+        cmocka_unit_test_prestate_setup_teardown(the_slot_follows_the_packets, set_up, tear_down,
+                                                 &format),
+        cmocka_unit_test_prestate_setup_teardown(the_slot_stays_when_packets_jitter, set_up,
+                                                 tear_down, &format),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

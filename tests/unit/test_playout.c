@@ -483,6 +483,32 @@ static void what_is_under_way_cannot_be_cleared(void **state)
     end();
 }
 
+static void a_skip_moves_what_comes_later(void **state)
+{
+    (void)state;
+    begin(&RTP);
+    assert_true(playout_pull(&p, START_NS, out, &packet));
+    assert_true(playout_skip(&p, 48));
+    assert_false(playout_pull(&p, START_NS + MS(26) - 1, out, &packet));
+    assert_true(playout_pull(&p, START_NS + MS(26), out, &packet));
+    assert_int_equal(packet.clock, PACKET + 48);
+    assert_int_equal(packet.due_ns, START_NS + MS(26));
+    assert_int_equal(p.skipped_samples, 0);
+    /* not in a reply, whether it waits, is under way, or has a rest to send */
+    assert_int_equal(push(PACKET + 80, 1), 0);
+    assert_false(playout_skip(&p, 48));
+    assert_true(playout_pull(&p, START_NS + MS(46), out, &packet));
+    assert_int_equal(packet.speech, PACKET);
+    playout_reply_end(&p, p.generation);
+    assert_false(playout_skip(&p, 48));
+    assert_true(playout_pull(&p, START_NS + MS(66), out, &packet));
+    assert_int_equal(packet.speech, 80);
+    assert_false(playout_skip(&p, 48));
+    assert_true(playout_pull(&p, START_NS + MS(86), out, &packet));
+    assert_true(playout_skip(&p, 48));
+    end();
+}
+
 static void cleared_audio_is_sent_again(void **state)
 {
     uint32_t mark;
@@ -737,6 +763,7 @@ int main(void)
         cmocka_unit_test(one_mark_stands_for_several_pieces),
         cmocka_unit_test(hold_then_resume_loses_and_repeats_nothing),
         cmocka_unit_test(what_is_under_way_cannot_be_cleared),
+        cmocka_unit_test(a_skip_moves_what_comes_later),
         cmocka_unit_test(cleared_audio_is_sent_again),
         cmocka_unit_test(flush_cuts_the_text_where_it_was_heard),
         cmocka_unit_test(flush_without_clear_counts_what_left),

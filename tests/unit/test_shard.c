@@ -689,9 +689,42 @@ static void waits_as_long_as_its_legs_are_many(void **state)
     assert_in_range(idle.longest_ns, MS(1) + 1, MS(2));
 }
 
+/* Who may choose a slot by something else than its emptiness must not fill one. */
+static void a_slot_takes_twice_its_share(void **state)
+{
+    struct shard_type types[] = {{&node_type, 128}};
+    struct shard_setup setup = {.clock = {.now_ns = now_ns, .wall_ms = now_ns},
+                                .frames_max = 8,
+                                .types = types,
+                                .type_count = 1};
+    struct shard *shard = NULL;
+    uint32_t took = 0;
+
+    (void)state;
+    test_now_ns = SECONDS(1);
+    assert_int_equal(shard_new(&setup, &shard), 0);
+    struct actor *root = &make_node(shard, NULL, "root")->actor;
+    for (uint32_t i = 0; i < 100; i++)
+        actor_slot_join(&make_node(shard, root, "leg")->actor, shard_emptiest_slot(shard));
+    assert_int_equal(shard_next_slot(shard), (SECONDS(1) / TICK_NS + 1) % SLOTS_PER_FRAME);
+    for (; shard_slot_has_room(shard, 7) && took < 100; took++) {
+        struct actor *a = root->child;
+        while (a && a->paired_slot == 7)
+            a = a->sibling;
+        assert_non_null(a);
+        actor_slot_join(a, 7);
+    }
+    assert_in_range(took, 10, 30);
+    actor_stop(shard, root->id, REASON_NONE);
+    shard_finish(shard);
+    shard_turn(shard);
+    shard_free(&shard);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_slot_takes_twice_its_share),
         cmocka_unit_test(stops_leaves_first_and_forgets_ids),
         cmocka_unit_test(memory_is_given_back_in_any_order),
         cmocka_unit_test(waits_as_long_as_its_legs_are_many),
