@@ -37,8 +37,9 @@ static void dense_plain(const struct vad_dense *d, const struct vad_column *colu
 #if MEDIA_X86
 
 /* Eight sums at least run side by side, so that the latency of the multiply-add is hidden: with few
- * columns several inputs (`lanes`) are summed apart, and added at the end. What says how many is a
- * constant wherever a tile is inlined. ---- */
+ * columns those of several panels. Each sum takes its inputs in their order, so that a column comes
+ * out the same to the last bit whatever stands beside it. How many columns and panels there are is
+ * a constant wherever a tile is inlined. ---- */
 
 /* ---- AVX2: one panel is two vectors ---- */
 MEDIA_TARGET MEDIA_INLINE void finish_avx2(const struct vad_dense *d, float *out, size_t o,
@@ -56,51 +57,47 @@ MEDIA_TARGET MEDIA_INLINE void finish_avx2(const struct vad_dense *d, float *out
     _mm256_storeu_ps(out + o + 8, high);
 }
 
-/* columns * lanes == 4 */
+/* `panels` from output `o` on; panels * columns == 4 */
 MEDIA_TARGET MEDIA_INLINE void tile_avx2(const struct vad_dense *d, const struct vad_column *c,
-                                         size_t o, size_t columns, size_t lanes)
+                                         size_t o, size_t panels, size_t columns)
 {
     const float *w = d->weights + o * d->ins;
     __m256 low[4], high[4];
 
     for (size_t s = 0; s < 4; s++)
         low[s] = high[s] = _mm256_setzero_ps();
-    for (size_t i = 0; i < d->ins; i += lanes)
-        for (size_t u = 0; u < lanes; u++) {
-            __m256 w_low = _mm256_loadu_ps(w + (i + u) * VAD_PANEL);
-            __m256 w_high = _mm256_loadu_ps(w + (i + u) * VAD_PANEL + 8);
+    for (size_t i = 0; i < d->ins; i++)
+        for (size_t p = 0; p < panels; p++) {
+            __m256 w_low = _mm256_loadu_ps(w + (p * d->ins + i) * VAD_PANEL);
+            __m256 w_high = _mm256_loadu_ps(w + (p * d->ins + i) * VAD_PANEL + 8);
 
             for (size_t t = 0; t < columns; t++) {
-                __m256 v = _mm256_broadcast_ss(c[t].in + i + u);
+                __m256 v = _mm256_broadcast_ss(c[t].in + i);
 
-                low[u * columns + t] = _mm256_fmadd_ps(w_low, v, low[u * columns + t]);
-                high[u * columns + t] = _mm256_fmadd_ps(w_high, v, high[u * columns + t]);
+                low[p * columns + t] = _mm256_fmadd_ps(w_low, v, low[p * columns + t]);
+                high[p * columns + t] = _mm256_fmadd_ps(w_high, v, high[p * columns + t]);
             }
         }
-    for (size_t s = columns; s < 4; s++) {
-        low[s % columns] = _mm256_add_ps(low[s % columns], low[s]);
-        high[s % columns] = _mm256_add_ps(high[s % columns], high[s]);
-    }
-    for (size_t t = 0; t < columns; t++)
-        finish_avx2(d, c[t].out, o, low[t], high[t]);
+    for (size_t s = 0; s < 4; s++)
+        finish_avx2(d, c[s % columns].out, o + s / columns * VAD_PANEL, low[s], high[s]);
 }
 
 MEDIA_TARGET static void dense_avx2(const struct vad_dense *d, const struct vad_column *c, size_t n)
 {
     for (; n >= 4; c += 4, n -= 4)
         for (size_t o = 0; o < d->outs; o += VAD_PANEL)
-            tile_avx2(d, c, o, 4, 1);
+            tile_avx2(d, c, o, 1, 4);
     if (n >= 2) {
-        for (size_t o = 0; o < d->outs; o += VAD_PANEL)
+        for (size_t o = 0; o < d->outs; o += 2 * VAD_PANEL)
             tile_avx2(d, c, o, 2, 2);
         c += 2;
         n -= 2;
     }
-    for (size_t o = 0; n && o < d->outs; o += VAD_PANEL)
-        tile_avx2(d, c, o, 1, 4);
+    for (size_t o = 0; n && o < d->outs; o += 4 * VAD_PANEL)
+        tile_avx2(d, c, o, 4, 1);
 }
 
-/* ---- AVX-512: one panel is one vector; two panels at a time ---- */
+/* ---- AVX-512: one panel is one vector ---- */
 MEDIA_TARGET_WIDE MEDIA_INLINE void finish_wide(const struct vad_dense *d, float *out, size_t o,
                                                 __m512 sum)
 {
@@ -111,65 +108,65 @@ MEDIA_TARGET_WIDE MEDIA_INLINE void finish_wide(const struct vad_dense *d, float
     _mm512_storeu_ps(out + o, sum);
 }
 
-/* panels * columns * lanes is 8 or 16 */
+/* `panels` from output `o` on; panels * columns is at most 16. */
 MEDIA_TARGET_WIDE MEDIA_INLINE void tile_wide(const struct vad_dense *d, const struct vad_column *c,
-                                              size_t o, size_t panels, size_t columns, size_t lanes)
+                                              size_t o, size_t panels, size_t columns)
 {
     const float *w = d->weights + o * d->ins;
-    size_t all = columns * lanes;
-    __m512 sums[2][8];
+    __m512 sums[16];
 
     for (size_t p = 0; p < panels; p++)
-        for (size_t s = 0; s < all; s++)
-            sums[p][s] = _mm512_setzero_ps();
-    for (size_t i = 0; i < d->ins; i += lanes)
-        for (size_t u = 0; u < lanes; u++)
-            for (size_t t = 0; t < columns; t++) {
-                __m512 v = _mm512_set1_ps(c[t].in[i + u]);
-
-                for (size_t p = 0; p < panels; p++)
-                    sums[p][u * columns + t] =
-                        _mm512_fmadd_ps(_mm512_loadu_ps(w + (p * d->ins + i + u) * VAD_PANEL), v,
-                                        sums[p][u * columns + t]);
-            }
-    for (size_t p = 0; p < panels; p++) {
-        for (size_t s = columns; s < all; s++)
-            sums[p][s % columns] = _mm512_add_ps(sums[p][s % columns], sums[p][s]);
         for (size_t t = 0; t < columns; t++)
-            finish_wide(d, c[t].out, o + p * VAD_PANEL, sums[p][t]);
-    }
+            sums[p * columns + t] = _mm512_setzero_ps();
+    for (size_t i = 0; i < d->ins; i++)
+        for (size_t t = 0; t < columns; t++) {
+            __m512 v = _mm512_set1_ps(c[t].in[i]);
+
+            for (size_t p = 0; p < panels; p++)
+                sums[p * columns + t] = _mm512_fmadd_ps(
+                    _mm512_loadu_ps(w + (p * d->ins + i) * VAD_PANEL), v, sums[p * columns + t]);
+        }
+    for (size_t p = 0; p < panels; p++)
+        for (size_t t = 0; t < columns; t++)
+            finish_wide(d, c[t].out, o + p * VAD_PANEL, sums[p * columns + t]);
 }
 
-/* All panels for some columns; the last one of an odd number alone. */
-MEDIA_TARGET_WIDE MEDIA_INLINE void columns_wide(const struct vad_dense *d,
-                                                 const struct vad_column *c, size_t columns,
-                                                 size_t lanes, size_t lanes_alone)
+/* Panels two by two, of an odd number the first `odd` at once. */
+MEDIA_TARGET_WIDE MEDIA_INLINE void
+columns_wide(const struct vad_dense *d, const struct vad_column *c, size_t columns, size_t odd)
 {
     size_t o = 0;
 
-    for (; o + 2 * VAD_PANEL <= d->outs; o += 2 * VAD_PANEL)
-        tile_wide(d, c, o, 2, columns, lanes);
-    if (o < d->outs)
-        tile_wide(d, c, o, 1, columns, lanes_alone);
+    if (d->outs % (2 * VAD_PANEL)) {
+        tile_wide(d, c, 0, odd, columns);
+        o = odd * VAD_PANEL;
+    }
+    for (; o < d->outs; o += 2 * VAD_PANEL)
+        tile_wide(d, c, o, 2, columns);
 }
 
 MEDIA_TARGET_WIDE static void dense_wide(const struct vad_dense *d, const struct vad_column *c,
                                          size_t n)
 {
+    size_t o = 0;
+
     for (; n >= 8; c += 8, n -= 8)
-        columns_wide(d, c, 8, 1, 1);
+        columns_wide(d, c, 8, 1);
     if (n >= 4) {
-        columns_wide(d, c, 4, 1, 2);
+        columns_wide(d, c, 4, 3);
         c += 4;
         n -= 4;
     }
     if (n >= 2) {
-        columns_wide(d, c, 2, 2, 4);
+        for (; o < d->outs; o += 4 * VAD_PANEL)
+            tile_wide(d, c, o, 4, 2);
         c += 2;
         n -= 2;
     }
-    if (n)
-        columns_wide(d, c, 1, 4, 4);
+    for (o = 0; n && o + 8 * VAD_PANEL <= d->outs; o += 8 * VAD_PANEL)
+        tile_wide(d, c, o, 8, 1);
+    for (; n && o < d->outs; o += 4 * VAD_PANEL)
+        tile_wide(d, c, o, 4, 1);
 }
 
 #endif

@@ -41,8 +41,8 @@ static inline bool vad_silero_full(const struct vad_silero *s)
 }
 /* The window must be full. Probability 0..1 that it holds speech; the next window begins. */
 float vad_silero_run(struct vad_silero *s);
-/* The same for `n` legs, whose windows must be full and whose weights be the same ones: in batches,
- * at less than half the cost of one leg after the other, and within 1e-4 of it. */
+/* The same for `n` legs, to the bit, whose windows must be full and whose weights be the same ones:
+ * in batches, at 0.6 to 0.75 of the cost of one leg after the other. */
 void vad_silero_run_all(struct vad_silero *const *s, size_t n, float *probability);
 /* The same without the network, whose memory stands still meanwhile: it keeps the noise that it
  * knows. (Cleared, it takes the first pause after speech for speech, 150 ms longer.) */
