@@ -89,7 +89,9 @@
     MESSAGE(NET_STATUS, net_status_msg)     /* network -> asker: the answer begins */              \
     MESSAGE(NET_CHUNK, net_cookie_msg)      /* network -> asker; frame: part of the body */        \
     MESSAGE(NET_END, net_cookie_msg)        /* network -> asker: it is complete */                 \
-    MESSAGE(NET_FAILED, net_failed_msg)     /* network -> asker: there is no more of it */
+    MESSAGE(NET_FAILED, net_failed_msg)     /* network -> asker: there is no more of it */         \
+    /* ---- a leg to itself ---- */                                                                \
+    MESSAGE(LEG_JUDGE, cookie_msg) /* a window of the detector waits for the round's others */
 /* clang-format on */
 
 enum actor_message {

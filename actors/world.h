@@ -1,7 +1,8 @@
 /* What every actor of this process may read: the configuration, the loaded agents, the parts of the
  * store that are written in place. Made at boot, before the first thread; afterwards only the table
- * of agents grows, filled by the control thread before it offers the new index in a message. Nobody
- * else writes here; a shard reaches it with world_of(). */
+ * of agents grows, filled by the control thread before it offers the new index in a message, and
+ * each shard writes to a place of its own. Nobody else writes here; a shard reaches it with
+ * world_of(). */
 #ifndef ACTORS_WORLD_H
 #define ACTORS_WORLD_H
 
@@ -47,6 +48,12 @@ struct bundle {
     struct turn_rules rules;
 };
 
+/* What the legs of one shard share, touched by its thread alone. */
+struct legs_shared {
+    struct vad_batch windows_8k, windows_16k; /* empty between two rounds */
+    uint8_t apart[64];                        /* no cache line is two shards' */
+};
+
 struct world {
     const struct config *config;
     const char *data_dir;                            /* where records go */
@@ -63,6 +70,7 @@ struct world {
     uint32_t generation; /* of this process: store/generation.h */
     uint16_t process;    /* and its number, for data directories on different machines */
     uint32_t shards;
+    struct legs_shared legs[SHARDS_MAX]; /* by shard_index() */
     const struct lane_program *programs[PROGRAM_COUNT];
     struct tls_context *media_tls[TLS_VERSIONS_MAX]; /* index 0: none, plain */
     uint32_t media_tls_first;                        /* boot's; later ones are offered */

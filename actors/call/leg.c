@@ -46,6 +46,41 @@ static void tell_heard(struct leg *leg, const struct playout_heard *heard)
     tell_call(leg, LEG_HEARD, &body, sizeof(body));
 }
 
+static int64_t time_of(const struct leg *leg, int64_t sample)
+{
+    return leg->start_ns + sample * NS_PER_S / leg->rate_hz;
+}
+
+/* By the least delayed packet; but never behind the coming of its own, however far a burst has put
+ * the clock ahead. */
+static int64_t spoken_ns(const struct leg *leg, int64_t sample)
+{
+    return time_of(leg, sample) + (leg->late_ns < leg->early_ns ? leg->late_ns : leg->early_ns);
+}
+
+static void tell_speech(struct leg *leg, const struct vad_result *vad)
+{
+    bool speaking = vad->change == VAD_STARTED;
+    int64_t sample = speaking ? vad->first_sample : vad->last_sample;
+    struct leg_speech_msg body = {
+        .speaking = speaking, .sample = sample, .at_ns = spoken_ns(leg, sample)};
+
+    tell_call(leg, LEG_SPEECH, &body, sizeof(body));
+}
+
+/* A window that waits is judged, with all that wait, and what came of it is told: before anything
+ * that this is told by has changed. */
+static void settle(struct leg *leg)
+{
+    struct vad_result result;
+
+    if (!leg->vad.waits)
+        return;
+    vad_settle(&leg->vad, &result);
+    if (result.change != VAD_SAME)
+        tell_speech(leg, &result);
+}
+
 /* ---- life ---- */
 
 void leg_init(struct leg *leg, struct actor *a, const struct leg_ops *ops,
@@ -77,6 +112,7 @@ void leg_fini(struct leg *leg)
 
     if (!leg->actor)
         return;
+    settle(leg); /* nothing of it stays in the batch */
     actor_slot_leave(leg->actor);
     if (!actor_id_none(leg->call)) { /* the call's last words are as true as those before */
         playout_flush(&leg->playout, now_of(leg), leg->ops->clear != NULL, &heard);
@@ -90,11 +126,6 @@ void leg_fini(struct leg *leg)
     leg->actor = NULL;
 }
 
-static int64_t time_of(const struct leg *leg, int64_t sample)
-{
-    return leg->start_ns + sample * NS_PER_S / leg->rate_hz;
-}
-
 void leg_key(struct leg *leg, char digit)
 {
     struct leg_key_msg body = {.digit = digit};
@@ -106,7 +137,8 @@ void leg_key(struct leg *leg, char digit)
 
 static void set_up_hearing(struct leg *leg)
 {
-    const struct world *world = world_of(leg->actor);
+    struct world *world = world_of(leg->actor);
+    struct legs_shared *shared = &world->legs[shard_index(leg->actor->shard)];
     const struct agent *agent = world->agents[leg->peers.agent]->agent;
     bool silero = agent->vad.provider == AGENT_VAD_SILERO;
     struct vad_config config = {
@@ -118,7 +150,8 @@ static void set_up_hearing(struct leg *leg)
         .volume_min = (uint16_t)(agent->vad.min_volume * 1000),
         .gate_db = VAD_GATE_DB,
         .weights = leg->rate_hz == 16000 ? &world->weights_16k : &world->weights_8k,
-        .network = silero ? actor_memory(leg->actor, sizeof(struct vad_silero)) : NULL};
+        .network = silero ? actor_memory(leg->actor, sizeof(struct vad_silero)) : NULL,
+        .batch = leg->rate_hz == 16000 ? &shared->windows_16k : &shared->windows_8k};
 
     leg->vad.config.network = config.network; /* to be given back, whatever comes */
     if (!leg->recent.memory || (silero && !config.network)) {
@@ -132,23 +165,6 @@ static void set_up_hearing(struct leg *leg)
     call_check(leg->actor, err == 0);
 }
 
-/* By the least delayed packet; but never behind the coming of its own, however far a burst has put
- * the clock ahead. */
-static int64_t spoken_ns(const struct leg *leg, int64_t sample)
-{
-    return time_of(leg, sample) + (leg->late_ns < leg->early_ns ? leg->late_ns : leg->early_ns);
-}
-
-static void tell_speech(struct leg *leg, const struct vad_result *vad)
-{
-    bool speaking = vad->change == VAD_STARTED;
-    int64_t sample = speaking ? vad->first_sample : vad->last_sample;
-    struct leg_speech_msg body = {
-        .speaking = speaking, .sample = sample, .at_ns = spoken_ns(leg, sample)};
-
-    tell_call(leg, LEG_SPEECH, &body, sizeof(body));
-}
-
 static void speech_ended(struct leg *leg, int64_t silence_ns)
 {
     int64_t silence_ms = ns_to_ms(silence_ns);
@@ -156,6 +172,7 @@ static void speech_ended(struct leg *leg, int64_t silence_ns)
 
     if (!leg->has_vad)
         return;
+    settle(leg);
     vad_over(&leg->vad, (uint16_t)(silence_ms < UINT16_MAX ? silence_ms : UINT16_MAX), &result);
     if (result.change == VAD_STOPPED)
         tell_speech(leg, &result);
@@ -285,13 +302,23 @@ static void place(struct leg *leg, int64_t at_ns)
     }
 }
 
+/* Windows that fill up in one round are judged together: this comes back to the leg behind all that
+ * the round brought, and before its end. */
+static void owe_judgement(struct leg *leg)
+{
+    if (!actor_send_body(leg->actor, leg->actor->id, LEG_JUDGE, IF_FULL_DROP, FRAME_NONE, NULL, 0))
+        settle(leg);
+}
+
 void leg_hear(struct leg *leg, const int16_t *pcm, const uint8_t *codes, size_t n, int64_t at_ns)
 {
     size_t step = leg->rate_hz / 1000 * FRAME_MS;
 
     if (!leg->has_vad)
         return; /* nobody has asked for audio yet */
+    settle(leg);
     place(leg, at_ns);
+    settle(leg);
     /* A packet's samples were spoken before it came, not after. */
     leg->late_ns = at_ns - time_of(leg, leg->heard_samples + (int64_t)n);
     if (leg->late_ns < leg->early_ns) /* a burst at the start stands ahead by all its length */
@@ -307,6 +334,8 @@ void leg_hear(struct leg *leg, const int16_t *pcm, const uint8_t *codes, size_t 
         codes = codes ? codes + part : NULL;
         n -= part;
     }
+    if (leg->vad.waits)
+        owe_judgement(leg);
 }
 
 /* ---- speaking ---- */
@@ -597,6 +626,9 @@ bool leg_handle(struct leg *leg, const struct msg *m)
         return true;
     case MSG_SLOT:
         leg_slot(leg);
+        return true;
+    case LEG_JUDGE:
+        settle(leg);
         return true;
     default:
         return false;

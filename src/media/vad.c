@@ -191,6 +191,7 @@ static void judge(struct vad *v, uint16_t per_mille, uint32_t n)
 
 void vad_over(struct vad *v, uint16_t silence_ms, struct vad_result *out)
 {
+    assert(!v->waits);
     v->now.change = VAD_SAME;
     v->over = v->now.speaking;
     v->over_ms = silence_ms;
@@ -273,18 +274,30 @@ static bool gate_open(struct vad *v)
     return v->gate_hold > 0;
 }
 
+static uint16_t per_mille_of(const struct vad_silero *s)
+{
+    return (uint16_t)(s->probability * 1000.0f + 0.5f);
+}
+
 static void window_done(struct vad *v)
 {
-    uint16_t per_mille = 0;
+    struct vad_silero *s = v->config.network;
 
-    if (gate_open(v)) {
-        per_mille = (uint16_t)(vad_silero_run(v->config.network) * 1000.0f + 0.5f);
-        v->windows_run++;
-    } else {
-        vad_silero_skip(v->config.network);
+    if (!gate_open(v)) {
         v->windows_skipped++;
+        vad_silero_skip(s);
+        judge(v, 0, s->window);
+        return;
     }
-    judge(v, per_mille, v->config.network->window);
+    v->windows_run++;
+    if (v->config.batch) {
+        vad_batch_add(v->config.batch, s);
+        v->waits = s->waits;
+    } else {
+        s->probability = vad_silero_run(s);
+    }
+    if (!v->waits)
+        judge(v, per_mille_of(s), s->window);
 }
 
 /* In step with the loudness: its blocks end with those. */
@@ -322,13 +335,50 @@ static size_t listen(struct vad *v, const int16_t *pcm, size_t n)
     return n;
 }
 
+/* Behind a window that waits: less than the next one, so that none is full when it is judged. */
+static size_t keep_ahead(struct vad *v, const int16_t *pcm, size_t n)
+{
+    struct vad_silero *s = v->config.network;
+    size_t most = (size_t)samples_of(v, 20);
+
+    n = n < most ? n : most;
+    memcpy(s->ahead, pcm, n * sizeof *pcm);
+    s->ahead_count = (uint16_t)n;
+    return n;
+}
+
+static void go_on(struct vad *v)
+{
+    struct vad_silero *s = v->config.network;
+    size_t at = 0;
+
+    v->waits = false;
+    if (s->waits)
+        vad_batch_run(v->config.batch);
+    judge(v, per_mille_of(s), s->window);
+    while (at < s->ahead_count)
+        at += listen(v, s->ahead + at, s->ahead_count - at);
+}
+
+void vad_settle(struct vad *v, struct vad_result *out)
+{
+    v->now.change = VAD_SAME;
+    if (v->waits)
+        go_on(v);
+    *out = v->now;
+}
+
 size_t vad_step(struct vad *v, const int16_t *pcm, size_t n, struct vad_result *out)
 {
     size_t taken = 0;
 
     v->now.change = VAD_SAME;
-    while (taken < n && v->now.change == VAD_SAME && v->config.kind != VAD_SCRIPT)
+    if (v->waits)
+        go_on(v);
+    while (taken < n && v->now.change == VAD_SAME && !v->waits && v->config.kind != VAD_SCRIPT)
         taken += listen(v, pcm + taken, n - taken);
+    if (v->waits)
+        taken += keep_ahead(v, pcm + taken, n - taken);
     *out = v->now;
     return v->config.kind == VAD_SCRIPT ? n : taken;
 }

@@ -14,6 +14,7 @@
 #ifndef MEDIA_VAD_H
 #define MEDIA_VAD_H
 
+#include "media/vad_batch.h"
 #include "media/vad_energy.h"
 #include "media/vad_silero.h"
 
@@ -32,7 +33,8 @@ struct vad_config {
     uint16_t volume_min; /* per mille of -20..80 dB above one step: 400 is rms 10 */
     uint16_t gate_db;    /* the network rests below floor plus this; 0: it never rests */
     const struct vad_weights *weights; /* VAD_SILERO: of the same rate, */
-    struct vad_silero *network;        /* and memory for its state; both borrowed */
+    struct vad_silero *network;        /* and memory for its state; both borrowed, */
+    struct vad_batch *batch; /* as this is, where full windows wait; NULL: each is judged at once */
 };
 
 /* Those of the systems that this replaces. */
@@ -75,6 +77,7 @@ struct vad {
     uint16_t hiss_before[VAD_HISS_BLOCKS]; /* levels of the last blocks, the newest first */
     uint16_t peak;     /* level of the loudest block of the voice, falling when there is none */
     uint8_t gate_hold; /* windows that the gate stays open */
+    bool waits;        /* the last window is in the batch: vad_settle() is owed */
 };
 
 /* `sample` is the number of the first sample to come. 0; -EINVAL: a rate that there is not, a
@@ -82,14 +85,22 @@ struct vad {
 MUST_USE int vad_init(struct vad *v, const struct vad_config *config, int64_t sample);
 /* Listens to samples until something changes or they end; returns how many it took (call again for
  * the rest; a frame seldom takes two). *out is the state after them; out->change says whether
- * speech started or stopped in this call. Not for VAD_SCRIPT. */
+ * speech started or stopped in this call. Not for VAD_SCRIPT.
+ *
+ * With a batch a full window may wait (v->waits): up to 20 ms behind it are taken and kept, and
+ * whoever steps on has it judged first. So the same starts and stops come at the same samples, only
+ * later. */
 size_t vad_step(struct vad *v, const int16_t *pcm, size_t n, struct vad_result *out);
+/* Has the window that waits judged, and all of its batch, and listens to what came behind it. *out
+ * is the state, out->change what came of that. Nothing where none waits. */
+void vad_settle(struct vad *v, struct vad_result *out);
 /* VAD_SCRIPT: the next `n` samples are speech with this probability. */
 void vad_push(struct vad *v, uint16_t per_mille, size_t n, struct vad_result *out);
 /* The owner knows by other means that the voice is over: speech stops once no sample was voiced for
  * `silence_ms`, or for stop_ms if that is less, even while the detector still calls its windows
  * voiced, as the network does for some after the last. *out is the state; out->change says whether
- * it stopped here and now. Forgotten as soon as the voice goes on. */
+ * it stopped here and now. Forgotten as soon as the voice goes on. Nothing may wait: vad_settle()
+ * comes before. */
 void vad_over(struct vad *v, uint16_t silence_ms, struct vad_result *out);
 
 #endif

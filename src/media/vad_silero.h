@@ -19,7 +19,8 @@
 #define VAD_SILERO_WINDOW_MS   32
 #define VAD_SILERO_WINDOW_MAX  512 /* samples, at 16 kHz */
 #define VAD_SILERO_CONTEXT_MAX 64
-#define VAD_SILERO_BATCH       8 /* windows for which the weights are read once */
+#define VAD_SILERO_BATCH       8   /* windows for which the weights are read once */
+#define VAD_SILERO_AHEAD_MAX   320 /* samples: 20 ms at 16 kHz */
 
 struct vad_silero {
     const struct vad_weights *weights;
@@ -29,6 +30,11 @@ struct vad_silero {
     uint16_t window;  /* 256 or 512 */
     float hidden[VAD_UNITS], cell[VAD_UNITS];
     int16_t samples[VAD_SILERO_CONTEXT_MAX + VAD_SILERO_WINDOW_MAX];
+    /* of a window that waits in a batch (vad_batch.h) */
+    bool waits;
+    float probability;    /* once it does no longer */
+    uint16_t ahead_count; /* of what came behind it, which the detector has not heard yet */
+    int16_t ahead[VAD_SILERO_AHEAD_MAX];
 };
 
 /* `weights` is borrowed for the life of the state. */
