@@ -309,6 +309,16 @@ static bool room_make(struct journal_shard *s, size_t bytes, bool end)
     return true;
 }
 
+/* Without an open call all of the ring is free: it goes on at its front, where memory has been
+ * touched before. The move of the head alone does it: the next lap's positions have never been
+ * written, so nothing that lies there is taken for a record, whenever the process is killed. */
+static void ring_restart(struct journal_shard *s)
+{
+    if (s->tail % s->size)
+        s->tail += lap_left(s, s->tail);
+    head_move(s, s->tail);
+}
+
 static int record_add(struct journal_shard *s, uint32_t slot, enum journal_type type,
                       struct slice payload)
 {
@@ -347,6 +357,8 @@ static void slot_release(struct journal_shard *s, uint32_t slot)
     c->open = false;
     c->next_free = s->free_slot;
     s->free_slot = slot;
+    if (!s->calls)
+        ring_restart(s);
 }
 
 /* A handle carries the slot's generation, so one that is kept too long names nothing. */

@@ -8,10 +8,11 @@
  *
  * A region belongs to its shard alone. Its ring is bounded: space of calls whose log the store has
  * acknowledged (journal_stored) is reused; records of other calls that stand in the way are carried
- * forward. When even that makes no room, writing is refused with -ENOSPC and counted, and the call
- * goes on: records are lost then, calls are not. The process holds an exclusive lock on the file;
- * recovery (recover.h) takes only files whose lock is free. The header page and every region are
- * allocated on disk at open, so a full disk shows there and never as a SIGBUS in a call. */
+ * forward; without an open call it goes on at its front. When there is no room, writing is refused
+ * with -ENOSPC and counted, and the call goes on: records are lost then, calls are not. The
+ * process holds an exclusive lock on the file; recovery (recover.h) takes only files whose lock is
+ * free. The header page and every region are allocated on disk at open, so a full disk shows there
+ * and never as a SIGBUS in a call. */
 #ifndef STORE_JOURNAL_H
 #define STORE_JOURNAL_H
 

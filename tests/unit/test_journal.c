@@ -197,6 +197,77 @@ static void space_is_reused_and_open_calls_are_carried(void **state)
     journal_close(&j);
 }
 
+/* Bytes of the file's only ring that were ever written to. */
+static size_t touched(const char *name)
+{
+    uint8_t *copy;
+    struct slice file = file_of(name, &copy);
+    size_t last = file.len;
+
+    while (last > 4096 + 64 && !copy[last - 1])
+        last--;
+    free(copy);
+    return last - 4096 - 64;
+}
+
+/* Calls that come one after the other go through the same few bytes, however large the region;
+ * those of before are not found again. */
+static void an_empty_ring_begins_at_its_front(void **state)
+{
+    struct journal *j = journal_new("empty", 1, 1 << 20);
+    struct journal_shard *s = journal_shard(j, 0);
+    struct journal_state st;
+    uint32_t damaged, h;
+    uint8_t *copy;
+    char text[400];
+
+    (void)state;
+    memset(text, 'x', sizeof(text));
+    for (uint32_t i = 0; i < 5000; i++) {
+        struct count c = {0};
+        char id[16];
+
+        snprintf(id, sizeof(id), "c%u", i);
+        assert_int_equal(journal_begin(s, id, slice_of(text, i % sizeof(text)), &h), 0);
+        assert_int_equal(journal_add(s, h, JOURNAL_SAID, slice_of(text, (i * 7) % 400)), 0);
+        if (i % 500 == 0) {
+            assert_int_equal(journal_walk(file_of("empty", &copy), count_each, &c, &damaged), 0);
+            free(copy);
+            assert_int_equal(c.records, 2);
+            assert_int_equal(damaged, 0);
+        }
+        journal_stored(s, h);
+        journal_shard_state(s, &st);
+        assert_int_equal(st.used_bytes, 0);
+    }
+    struct count none = {0};
+
+    assert_int_equal(journal_walk(file_of("empty", &copy), count_each, &none, &damaged), 0);
+    free(copy);
+    assert_int_equal(none.records, 0);
+    assert_in_range(touched("empty"), 300, 2000);
+    journal_close(&j);
+}
+
+/* A beginning that was refused leaves the ring as empty as it found it. */
+static void a_refused_call_leaves_nothing(void **state)
+{
+    struct journal *j = journal_new("refused", 1, JOURNAL_REGION_MIN);
+    struct journal_shard *s = journal_shard(j, 0);
+    static uint8_t big[JOURNAL_PAYLOAD_MAX + 1];
+    struct journal_state st;
+    uint32_t h;
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(journal_begin(s, "big", slice_of(big, sizeof(big)), &h), -EMSGSIZE);
+        journal_shard_state(s, &st);
+        assert_int_equal(st.used_bytes + st.calls, 0);
+    }
+    assert_int_equal(touched("refused"), 0);
+    journal_close(&j);
+}
+
 /* Nobody acknowledges: writing is refused, nothing that was written is lost. */
 static void a_full_ring_refuses(void **state)
 {
@@ -547,6 +618,8 @@ int main(void)
         cmocka_unit_test(records_are_in_the_file_at_once),
         cmocka_unit_test(names_and_sizes_are_bounded),
         cmocka_unit_test(space_is_reused_and_open_calls_are_carried),
+        cmocka_unit_test(an_empty_ring_begins_at_its_front),
+        cmocka_unit_test(a_refused_call_leaves_nothing),
         cmocka_unit_test(a_full_ring_refuses),
         cmocka_unit_test(a_full_ring_has_room_for_ends),
         cmocka_unit_test(one_call_cannot_fill_the_ring),
