@@ -195,9 +195,9 @@ static int open_records(struct server *s, char *why, size_t why_bytes)
     if (err)
         return err;
     snprintf(s->name, sizeof(s->name), "%08x-%d", s->world.generation, (int)getpid());
-    err =
-        journal_open(dir, s->name, s->world.shards, (size_t)s->setup->config->journal_mb * 1048576,
-                     &s->world.journal, why, why_bytes);
+    err = journal_open(dir, s->name, s->world.shards,
+                       config_journal_bytes(s->setup->config, s->world.shards), &s->world.journal,
+                       why, why_bytes);
     if (err)
         return err;
     uint32_t slots = (uint32_t)s->setup->config->calls_max / s->world.shards + 1;

@@ -57,6 +57,8 @@
 #define JOURNAL_PAYLOAD_MAX      16384    /* one record; longer ones are refused */
 #define JOURNAL_CALLS_MAX        4096     /* of one shard, a power of two; beyond: -ENOSPC */
 #define JOURNAL_CALL_BYTES_MAX   1048576  /* records of one call; beyond: -ENOSPC but for its end */
+#define JOURNAL_CALL_SHARE       65536    /* of a region sized by calls_max: for each call */
+#define JOURNAL_DEFAULT_LEAST    4194304  /* such a region is no smaller */
 #define RECORDING_CHUNK_BYTES    16384    /* one write: 0.5 s of 16 kHz mono */
 #define RECORDING_RING_BYTES     65536    /* waiting sound; beyond: newest dropped */
 #define RECORDING_WINDOW_SAMPLES 6400     /* of each side: later sound is left out */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
+
 #define AT(member) offsetof(struct config, member)
 
 #define ACCOUNT_RULE "^[A-Za-z0-9_-]*$"
@@ -68,8 +70,10 @@ static const struct schema_field config_fields[] = {
      .help = "mono16k: both sides mixed at 16 kHz; leg: mixed at the leg's own rate; stereo: "
              "caller left, "
              "agent right, at 16 kHz."},
-    {"journal.region_mb", FIELD_WHOLE, AT(journal_mb), "4", NULL, 1, 1024,
-     .help = "Megabytes of journal per shard: what its calls said and did until the store has it."},
+    {"journal.region_mb", FIELD_WHOLE, AT(journal_mb), "0", NULL, 0, 1024,
+     .help = "Megabytes of journal per shard: what its calls said and did until the store has it; "
+             "0: 64 KB for each call that it may carry (calls_max over the shards), at least 4 MB "
+             "and at most 256."},
     {"twilio.account_sid", FIELD_TEXT, AT(twilio.id), "", ACCOUNT_RULE, 0, 80,
      .help = "Account at Twilio."},
     {"twilio.auth_token", FIELD_TEXT, AT(twilio.secret), "", SECRET_RULE, 0, 200,
@@ -219,6 +223,18 @@ bool config_token_needed(const struct config *config)
     if (config->media_token == CONFIG_TOKEN_AUTO)
         return !config->media_bind.loopback;
     return config->media_token == CONFIG_TOKEN_ALWAYS;
+}
+
+size_t config_journal_bytes(const struct config *config, uint32_t shards)
+{
+    size_t calls = (size_t)config->calls_max / shards + 1; /* no shard carries more */
+
+    if (config->journal_mb)
+        return (size_t)config->journal_mb << 20;
+    calls = calls < JOURNAL_CALLS_MAX ? calls : JOURNAL_CALLS_MAX;
+    size_t bytes = calls * JOURNAL_CALL_SHARE;
+
+    return bytes > JOURNAL_DEFAULT_LEAST ? bytes : JOURNAL_DEFAULT_LEAST;
 }
 
 static bool texts_equal(const struct text_list *a, const struct text_list *b)

@@ -39,7 +39,7 @@ struct config {
     bool recording_enabled;
     int recording_format;        /* enum config_recording */
     const char *store;           /* URI; "sqlite:" is a file in data_dir */
-    int64_t journal_mb;          /* of each shard's region */
+    int64_t journal_mb;          /* of each shard's region; 0: see config_journal_bytes() */
     const char *api_certificate; /* "": the API speaks http */
     const char *api_key;
     const char *media_certificate; /* "": the media port speaks ws */
@@ -64,6 +64,8 @@ void config_free(struct config **config);
 
 /* Whether a media upgrade needs a token although it carries no Origin. */
 bool config_token_needed(const struct config *config);
+/* Of each shard's region of the journal, where there are so many shards. */
+size_t config_journal_bytes(const struct config *config, uint32_t shards);
 /* The account of the carrier of this name, NULL if there is no such carrier. */
 const struct config_account *config_account(const struct config *config, const char *carrier);
 /* Which keys differ and take effect only at the next start (all but log.level and drain_seconds),

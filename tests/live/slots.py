@@ -67,9 +67,7 @@ def judge(r, reports, judge_time):
 
 def run(r, folder, o):
     counters = Allocations(folder)
-    journal = {"region_mb": 16} # 0.4 KB a turn, of calls that all go on for 5 minutes
-    with loaded_server(folder, o.calls + 16, "silero", FIXED + counters.prefix,
-                       journal=journal) as server:
+    with loaded_server(folder, o.calls + 16, "silero", FIXED + counters.prefix) as server:
         warm(folder, server, "silero")
         before, voices = held(server), speech(folder)
         half = [o.calls // 2, o.calls - o.calls // 2]

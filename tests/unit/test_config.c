@@ -244,6 +244,39 @@ static void config_has_the_defaults(void **state)
     config_free(&c);
 }
 
+/* Without a size of its own the journal has room for the calls that there may be. */
+static void the_journal_follows_the_calls(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t shards;
+        size_t bytes;
+    } cases[] = {
+        {"{}", 1, 1001 * 65536},
+        {"{}", 2, 501 * 65536},
+        {"calls_max: 216", 1, 217 * 65536},
+        {"calls_max: 64", 1, 65 * 65536},
+        {"calls_max: 63", 1, 4 << 20},
+        {"calls_max: 1", 48, 4 << 20},
+        {"calls_max: 4095", 1, 256 << 20},
+        {"calls_max: 100000", 1, 256 << 20},
+        {"calls_max: 100000", 48, 2084 * 65536},
+        {"{calls_max: 1000, journal: {region_mb: 1}}", 1, 1 << 20},
+        {"{calls_max: 1, journal: {region_mb: 1024}}", 1, 1 << 30},
+        {"{calls_max: 64, journal: {region_mb: 0}}", 1, 65 * 65536},
+    };
+    char why[500];
+    struct config *c;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_int_equal(
+            config_read("f.yaml", slice_str(cases[i].text), NULL, &c, why, sizeof(why)), 0);
+        assert_int_equal(config_journal_bytes(c, cases[i].shards), cases[i].bytes);
+        config_free(&c);
+    }
+}
+
 static void config_takes_what_it_is_given(void **state)
 {
     static const char text[] = "data_dir: data\n"
@@ -658,6 +691,7 @@ int main(void)
         cmocka_unit_test(yaml_keys_are_bounded),
         cmocka_unit_test(config_refuses_with_a_place),
         cmocka_unit_test(config_has_the_defaults),
+        cmocka_unit_test(the_journal_follows_the_calls),
         cmocka_unit_test(config_takes_what_it_is_given),
         cmocka_unit_test(config_files_that_cannot_be_read),
         cmocka_unit_test(the_examples_load),
