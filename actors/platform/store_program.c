@@ -1,6 +1,7 @@
 /* What the store lane does: each worker has the store open for itself and runs one job after the
- * other. Every job may be done twice with the same result, since whoever asked may ask again after
- * a crash. It blocks and allocates; no actor lives here. */
+ * other; hundreds of calls may end at once, so logs that wait are committed together. Every job may
+ * be done twice with the same result, since whoever asked may ask again after a crash. It blocks
+ * and allocates; no actor lives here. */
 #include "actors/platform/store_program.h"
 
 #include <assert.h>
@@ -407,6 +408,34 @@ static size_t session_bytes(struct slice arguments)
     return 0; /* jobs do not depend on each other */
 }
 
+/* Those that write one document and say nothing. Who claims a token has a caller that waits, and
+ * does not wait for the logs of others. */
+static bool joins(uint32_t tag)
+{
+    return tag == STORE_CALL_FINISH || tag == STORE_CARRIER_EVENT;
+}
+
+static int group_begin(struct lane_job *job)
+{
+    struct store_place *place;
+    int err = place_of(job, &place);
+
+    return err ? err : store_begin(place->store);
+}
+
+static int group_end(struct lane_job *job)
+{
+    struct store_place *place;
+    int err = place_of(job, &place);
+
+    if (!err)
+        err = store_commit(place->store);
+    if (err)
+        log_warn("store", NULL, "what waited together is written one by one: %s", strerror(-err));
+    metrics_add(METRIC_STORE_COMMITS, !err);
+    return err;
+}
+
 static int run_tag(struct store_place *place, uint32_t tag, struct slice bytes,
                    struct lane_job *job)
 {
@@ -442,5 +471,9 @@ static int run(void *session, uint32_t tag, struct slice bytes, struct lane_job 
     return err;
 }
 
-const struct lane_program store_program = {
-    .name = "store", .session_bytes = session_bytes, .run = run};
+const struct lane_program store_program = {.name = "store",
+                                           .session_bytes = session_bytes,
+                                           .run = run,
+                                           .joins = joins,
+                                           .group_begin = group_begin,
+                                           .group_end = group_end};

@@ -3,7 +3,8 @@
  * opens a session, which stays on one worker of the lane; its jobs run there one at a time in the
  * order sent, and what they emit comes back as MSG_LANE_EMIT, their end as MSG_LANE_DONE. A lane
  * may wait; a shard never does. What runs is a program, known by number on both sides, so that no
- * pointer crosses. The simulator runs the same workers inline. */
+ * pointer crosses. A program may have jobs that wait together done together, as one write to the
+ * disk. The simulator runs the same workers inline. */
 #ifndef RUNTIME_LANE_H
 #define RUNTIME_LANE_H
 
@@ -15,6 +16,7 @@ enum lane { LANE_SPEECH, LANE_STORE, LANE_DNS, LANE_COUNT };
 #define LANE_WORKERS_MAX   8
 #define LANE_JOB_BYTES_MAX 1048576 /* one job's bytes, sent in parts */
 #define LANE_PART_BYTES    4096
+#define LANE_GROUP_MAX     32 /* jobs that are done together */
 
 struct lane_job;
 struct lane_worker;
@@ -29,6 +31,14 @@ struct lane_program {
     /* One job; the result is the err of MSG_LANE_DONE (0 or -errno). */
     int (*run)(void *session, uint32_t tag, struct slice bytes, struct lane_job *job);
     void (*close)(void *session, struct lane_job *job);
+    /* Optional: jobs of which tags may be done together. They emit nothing, and running one twice
+     * does the same. Those that wait run one after the other between group_begin() and group_end(),
+     * and are answered, each for itself, behind both. When group_end() answers with an error,
+     * nothing of the group is done, and each job is run again by itself; when group_begin() does,
+     * the job is run by itself at once. */
+    bool (*joins)(uint32_t tag);
+    int (*group_begin)(struct lane_job *job);
+    int (*group_end)(struct lane_job *job);
 };
 
 /* Given to a running program. */
@@ -54,7 +64,8 @@ struct lane_worker *lane_worker_new(struct mesh *mesh, uint32_t host, enum lane 
 /* Closes its sessions; `memory_close` frees what programs kept with lane_worker_memory. */
 void lane_worker_free(struct lane_worker **worker,
                       void (*memory_close)(uint16_t program, void *memory));
-/* Takes in what has arrived and runs at most one job; false when there was none. */
+/* Takes in what has arrived and runs at most one job, or one group of them; false when there was
+ * none. */
 bool lane_worker_step(struct lane_worker *worker);
 /* Steps until lane_worker_finish(), sleeping when idle: the thread's body. */
 void lane_worker_run(struct lane_worker *worker);

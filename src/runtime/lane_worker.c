@@ -11,7 +11,10 @@
 #include "runtime/lane.h"
 
 /*   rings ── intake ──▶ jobs, oldest first ── one at a time ──▶ program ── lane_emit ──▶ rings
- *                └──▶ cancels take effect at once, so that a running job sees them */
+ *                └──▶ cancels take effect at once, so that a running job sees them
+ *
+ * Jobs that may join are run one after the other in a group, which ends when the next job may not,
+ * when nothing waits, or when it is full; only then are they answered. */
 
 struct job {
     struct job *next;
@@ -35,6 +38,14 @@ struct lane_place {
 
 #define BUCKETS 256
 
+/* A job of the group: it has been run, and waits to be answered with the others. */
+struct joined {
+    struct lane_place *place;
+    struct lane_msg body; /* of the answer */
+    struct slice bytes;   /* owned */
+    bool ran;             /* else it was void */
+};
+
 struct lane_worker {
     struct mailbox *box;
     uint32_t host;
@@ -44,6 +55,8 @@ struct lane_worker {
     struct lane_place *buckets[BUCKETS];
     struct job *jobs;
     struct job **jobs_end;
+    struct joined group[LANE_GROUP_MAX];
+    uint32_t group_count;
     atomic_uint depth;
     atomic_int finishing;
     int wake_fd;
@@ -189,37 +202,132 @@ static void do_open(struct lane_worker *w, const struct job *job)
     p->err = program->open ? program->open(p->memory, arguments, &running) : 0;
 }
 
+/* The whole job, in `bytes`, once its last part is there. */
+static bool gather(struct lane_place *p, const struct job *job, struct slice *bytes)
+{
+    const struct lane_msg *asked = msg_body(&job->head, lane_msg);
+
+    *bytes = slice_of(job->bytes, job->len);
+    if (asked->offset == 0)
+        p->parts_len = 0; /* of a job whose later parts were refused to its sender */
+    if (asked->offset != p->parts_len)
+        return false;
+    if (!asked->more && !asked->offset)
+        return true;
+    p->parts = realloc(p->parts, p->parts_len + job->len);
+    if (!p->parts)
+        abort();
+    memcpy(p->parts + p->parts_len, job->bytes, job->len);
+    p->parts_len += job->len;
+    *bytes = slice_of(p->parts, p->parts_len);
+    return !asked->more;
+}
+
+static int run_program(struct lane_worker *w, struct lane_place *p, const struct lane_msg *asked,
+                       struct slice bytes)
+{
+    struct lane_job running = {.worker = w, .place = p, .epoch = asked->epoch};
+
+    return w->programs[p->program]->run(p->memory, asked->tag, bytes, &running);
+}
+
+/* What a job is answered without being run; 0: it may be. */
+static int void_err(const struct lane_place *p, const struct lane_msg *asked)
+{
+    return asked->epoch && p->cancelled >= asked->epoch ? -ECANCELED : p->err;
+}
+
+/* Begins a group with its first job. False: the job is to be run by itself. */
+static bool group_open(struct lane_worker *w, struct lane_place *p, const struct lane_msg *asked)
+{
+    const struct lane_program *program = w->programs[p->program];
+    struct lane_job running = {.worker = w, .place = p};
+
+    if (!program->joins || !program->joins(asked->tag))
+        return false;
+    return w->group_count || program->group_begin(&running) == 0;
+}
+
+static void group_add(struct lane_worker *w, struct lane_place *p, const struct lane_msg *asked,
+                      struct slice bytes)
+{
+    struct joined *j = &w->group[w->group_count++];
+    uint8_t *kept = lane_alloc(bytes.len);
+
+    if (bytes.len)
+        memcpy(kept, bytes.at, bytes.len);
+    *j = (struct joined){.place = p, .body = *asked, .bytes = slice_of(kept, bytes.len)};
+    j->body.err = void_err(p, asked);
+    j->ran = j->body.err == 0;
+    if (j->ran)
+        j->body.err = run_program(w, p, asked, j->bytes);
+}
+
+/* Answers the group, if there is one; what it could not do together is done singly. */
+static void group_settle(struct lane_worker *w)
+{
+    if (!w->group_count)
+        return;
+    struct lane_place *first = w->group[0].place;
+    struct lane_job running = {.worker = w, .place = first};
+    int err = w->programs[first->program]->group_end(&running);
+
+    for (uint32_t i = 0; i < w->group_count; i++) {
+        struct joined *j = &w->group[i];
+
+        if (err && j->ran)
+            j->body.err = run_program(w, j->place, &j->body, j->bytes);
+        answer(w, j->place, MSG_LANE_DONE, &j->body, SLICE_NONE);
+        free((void *)(uintptr_t)j->bytes.at);
+    }
+    w->group_count = 0;
+}
+
+static bool group_holds(const struct lane_worker *w, const struct lane_place *p)
+{
+    for (uint32_t i = 0; i < w->group_count; i++)
+        if (w->group[i].place == p)
+            return true;
+    return false;
+}
+
+/* Whether the oldest job may be done before the group is answered. */
+static bool group_goes_on(struct lane_worker *w)
+{
+    intake(w);
+    if (!w->group_count || w->group_count == LANE_GROUP_MAX || !w->jobs)
+        return false;
+    const struct msg *m = &w->jobs->head;
+    const struct lane_msg *body = msg_body(m, lane_msg);
+    const struct lane_place *p = place_of(w, m);
+    uint16_t program = w->group[0].place->program;
+
+    if (m->type == MSG_LANE_OPEN)
+        return body->program == program;
+    if (m->type == MSG_LANE_CLOSE)
+        return !p || !group_holds(w, p);
+    return !p || (p->program == program && w->programs[program]->joins(body->tag));
+}
+
 static void do_run(struct lane_worker *w, struct lane_place *p, const struct job *job)
 {
     const struct lane_msg *asked = msg_body(&job->head, lane_msg);
     struct lane_msg body = *asked;
-    struct lane_job running = {.worker = w, .place = p, .epoch = asked->epoch};
-    struct slice bytes = slice_of(job->bytes, job->len);
+    struct slice bytes;
 
-    if (asked->offset == 0)
-        p->parts_len = 0; /* of a job whose later parts were refused to its sender */
-    if (asked->offset != p->parts_len)
+    if (!gather(p, job, &bytes))
         return;
-    if (asked->more || asked->offset) { /* gather the parts, run with the last */
-        p->parts = realloc(p->parts, p->parts_len + job->len);
-        if (!p->parts)
-            abort();
-        memcpy(p->parts + p->parts_len, job->bytes, job->len);
-        p->parts_len += job->len;
-        if (asked->more)
-            return;
-        bytes = slice_of(p->parts, p->parts_len);
+    if (group_open(w, p, asked)) {
+        group_add(w, p, asked, bytes);
+    } else {
+        body.err = void_err(p, asked);
+        if (!body.err)
+            body.err = run_program(w, p, asked, bytes);
+        answer(w, p, MSG_LANE_DONE, &body, SLICE_NONE);
     }
-    if (asked->epoch && p->cancelled >= asked->epoch)
-        body.err = -ECANCELED;
-    else if (p->err)
-        body.err = p->err;
-    else
-        body.err = w->programs[p->program]->run(p->memory, asked->tag, bytes, &running);
     free(p->parts);
     p->parts = NULL;
     p->parts_len = 0;
-    answer(w, p, MSG_LANE_DONE, &body, SLICE_NONE);
 }
 
 static void close_place(struct lane_worker *w, struct lane_place **at)
@@ -295,12 +403,10 @@ void lane_worker_free(struct lane_worker **worker,
     *worker = NULL;
 }
 
-bool lane_worker_step(struct lane_worker *w)
+static void job_take(struct lane_worker *w)
 {
-    intake(w);
     struct job *job = w->jobs;
-    if (!job)
-        return false;
+
     w->jobs = job->next;
     if (!w->jobs)
         w->jobs_end = &w->jobs;
@@ -308,6 +414,17 @@ bool lane_worker_step(struct lane_worker *w)
     free(job);
     atomic_fetch_sub_explicit(&w->depth, 1, memory_order_relaxed);
     tell_depth(w);
+}
+
+bool lane_worker_step(struct lane_worker *w)
+{
+    intake(w);
+    if (!w->jobs)
+        return false;
+    do
+        job_take(w);
+    while (group_goes_on(w));
+    group_settle(w);
     return true;
 }
 

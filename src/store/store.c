@@ -118,3 +118,13 @@ int store_sweep(struct store *s, const char *collection, int64_t wall_ms, uint32
         return refuse(s, -EINVAL, "nothing in this collection expires");
     return s->ops->sweep(s, entity, wall_ms, gone);
 }
+
+int store_begin(struct store *s)
+{
+    return s->ops->begin(s);
+}
+
+int store_commit(struct store *s)
+{
+    return s->ops->commit(s);
+}

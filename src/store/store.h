@@ -36,6 +36,8 @@ struct store_ops {
                 const char *after, store_each *each, void *ctx);
     int (*sweep)(struct store *store, const struct entity *entity, int64_t before_ms,
                  uint32_t *gone);
+    int (*begin)(struct store *store);
+    int (*commit)(struct store *store);
 };
 
 struct store {
@@ -65,6 +67,11 @@ MUST_USE int store_list(struct store *s, const char *tenant, const char *collect
                         store_each *each, void *ctx);
 /* Forgets the documents of every tenant whose expiry lies before `wall_ms`. */
 MUST_USE int store_sweep(struct store *s, const char *collection, int64_t wall_ms, uint32_t *gone);
+
+/* What is written between these two is on disk, all of it, when store_commit() answers 0; else none
+ * of it can be relied on, and each write may be made again. Each succeeds or fails for itself. */
+MUST_USE int store_begin(struct store *s);
+MUST_USE int store_commit(struct store *s);
 
 extern const struct store_ops store_sqlite;
 

@@ -381,6 +381,30 @@ static int sqlite_sweep(struct store *store, const struct entity *entity, int64_
     return rc;
 }
 
+/* ---- several writes as one ---- */
+
+/* Takes the write lock at once: a transaction that began by reading could not be made to wait. */
+static int sqlite_begin(struct store *store)
+{
+    struct sqlite *s = container_of(store, struct sqlite, store);
+    int code = sql_run(s->db, "BEGIN IMMEDIATE");
+
+    return code == SQLITE_OK ? 0 : failed(s, code);
+}
+
+/* A write that found the disk full or broken may have ended the transaction: then the writes behind
+ * it stand for themselves, and COMMIT says that there is none. */
+static int sqlite_commit(struct store *store)
+{
+    struct sqlite *s = container_of(store, struct sqlite, store);
+    int code = sql_run(s->db, "COMMIT");
+    int rc = code == SQLITE_OK ? 0 : failed(s, code);
+
+    if (rc && !sqlite3_get_autocommit(s->db))
+        (void)sql_run(s->db, "ROLLBACK");
+    return rc;
+}
+
 const struct store_ops store_sqlite = {
     .scheme = "sqlite",
     .open = sqlite_open,
@@ -390,4 +414,6 @@ const struct store_ops store_sqlite = {
     .get = sqlite_get,
     .list = sqlite_list,
     .sweep = sqlite_sweep,
+    .begin = sqlite_begin,
+    .commit = sqlite_commit,
 };

@@ -396,15 +396,72 @@ static void a_broken_key_is_said(void **state)
     assert_non_null(strstr(why, "media.key cannot be used: it is not 32 bytes long"));
 }
 
+/* ---- several writes as one ---- */
+
+static bool has(struct store *s, const char *id)
+{
+    char doc[512];
+
+    return store_get(s, STORE_TENANT, "call_logs", id, doc_each, doc) == 0;
+}
+
+/* A write that fails leaves the others as they are; nobody else sees any before the commit. */
+static void writes_are_committed_together(void **state)
+{
+    struct store *s = open_store();
+    struct store *other = open_store();
+
+    (void)state;
+    assert_int_equal(store_begin(s), 0);
+    log_put(s, STORE_TENANT, "together-1", "c", "2026-11-01T00:00:00Z");
+    assert_int_equal(store_insert(s, STORE_TENANT, "carrier_events", "together", SLICE("{}")),
+                     -EINVAL);
+    assert_int_equal(store_put(s, STORE_TENANT, "call_logs", "together-2", SLICE("[")), -EINVAL);
+    log_put(s, STORE_TENANT, "together-3", "c", "2026-11-01T00:00:01Z");
+    assert_true(has(s, "together-1"));
+    assert_false(has(other, "together-1"));
+    assert_int_equal(store_commit(s), 0);
+    assert_true(has(other, "together-1") && has(other, "together-3"));
+    assert_false(has(other, "together-2"));
+    assert_true(store_commit(s) < 0); /* nothing was begun */
+    log_put(s, STORE_TENANT, "alone", "c", "2026-11-01T00:00:02Z");
+    assert_true(has(other, "alone"));
+    store_close(&s);
+    store_close(&other);
+}
+
+/* What was begun by a process that then dies was never there. */
+static void writes_without_a_commit_are_none(void **state)
+{
+    struct store *s = open_store();
+
+    (void)state;
+    assert_int_equal(store_begin(s), 0);
+    log_put(s, STORE_TENANT, "lost", "c", "2026-11-01T00:00:00Z");
+    store_close(&s);
+    s = open_store();
+    assert_false(has(s, "lost"));
+    assert_int_equal(store_begin(s), 0); /* and holds nobody up */
+    assert_int_equal(store_commit(s), 0);
+    store_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(documents_come_back),      cmocka_unit_test(wrong_documents_are_refused),
-        cmocka_unit_test(lists_come_in_pages),      cmocka_unit_test(stores_that_cannot_be_opened),
-        cmocka_unit_test(each_claim_is_won_once),   cmocka_unit_test(paths_stay_inside),
-        cmocka_unit_test(files_are_written_whole),  cmocka_unit_test(tokens_hold_a_minute),
-        cmocka_unit_test(other_tokens_are_refused), cmocka_unit_test(a_token_is_used_once),
+        cmocka_unit_test(documents_come_back),
+        cmocka_unit_test(wrong_documents_are_refused),
+        cmocka_unit_test(lists_come_in_pages),
+        cmocka_unit_test(stores_that_cannot_be_opened),
+        cmocka_unit_test(each_claim_is_won_once),
+        cmocka_unit_test(paths_stay_inside),
+        cmocka_unit_test(files_are_written_whole),
+        cmocka_unit_test(tokens_hold_a_minute),
+        cmocka_unit_test(other_tokens_are_refused),
+        cmocka_unit_test(a_token_is_used_once),
         cmocka_unit_test(a_broken_key_is_said),
+        cmocka_unit_test(writes_are_committed_together),
+        cmocka_unit_test(writes_without_a_commit_are_none),
     };
 
     return cmocka_run_group_tests(tests, folder_make, folder_drop);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "actors/platform/store_program.h"
@@ -21,6 +22,7 @@ struct asker {
     size_t len;
     int32_t err;
     bool done;
+    void (*answered)(const struct lane_msg *done); /* NULL: nobody else looks */
 };
 
 static char data_dir[64];
@@ -60,6 +62,8 @@ static void asker_handle(struct actor *a, const struct msg *m)
     case MSG_LANE_DONE:
         s->err = msg_body(m, lane_msg)->err;
         s->done = true;
+        if (s->answered)
+            s->answered(msg_body(m, lane_msg));
         break;
     case MSG_STOP:
         lane_close(a, &s->store);
@@ -240,6 +244,82 @@ static void keep_id(void *context, struct slice id, struct slice doc)
     slice_cstr(doc, context, 1024);
 }
 
+/* ---- many at once ---- */
+
+#define MANY 70 /* more than two groups */
+
+/* Who waits for many: the errors in the order they came, and what another process then saw. */
+static struct {
+    uint32_t answered;
+    int32_t errs[MANY];
+    uint32_t unseen; /* answered as stored while the store did not have it */
+} many;
+
+static bool another_sees(const char *call_id)
+{
+    struct store *other = NULL;
+    char why[STORE_WHY_BYTES], doc[1024];
+
+    assert_int_equal(store_open("sqlite:", data_dir, &other, why, sizeof(why)), 0);
+    int err = store_get(other, STORE_TENANT, "call_logs", call_id, keep_id, doc);
+    store_close(&other);
+    return err == 0;
+}
+
+static void id_of(uint32_t i, char *out, size_t out_bytes)
+{
+    snprintf(out, out_bytes, "many-%u", i);
+}
+
+static void many_answered(const struct lane_msg *done)
+{
+    char id[32];
+
+    id_of(done->epoch - 1, id, sizeof(id));
+    assert_int_equal(done->epoch, many.answered + 1); /* in order */
+    many.errs[many.answered++] = done->err;
+    many.unseen += !done->err && !another_sees(id);
+}
+
+/* Two of the many cannot be stored, each for a reason of its own. */
+static void many_are_stored_together(void **state)
+{
+    static uint8_t stream[16384];
+    char id[32], path[512];
+
+    (void)state;
+    memset(&many, 0, sizeof(many));
+    asker->answered = many_answered;
+    snprintf(path, sizeof(path), "%s/transcripts", data_dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(path, sizeof(path), "%s/transcripts/direct", data_dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(path, sizeof(path), "%s/transcripts/direct/many-7.json", data_dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    for (uint32_t i = 0; i < MANY; i++) {
+        id_of(i, id, sizeof(id));
+        size_t len = i == 11 ? 0 : make_stream(stream, sizeof(stream), id);
+        assert_int_equal(
+            lane_run(&asker->actor, &asker->store, STORE_CALL_FINISH, i + 1, slice_of(stream, len)),
+            0);
+        shard_turn(shard);
+    }
+    int steps = 0;
+
+    while (many.answered < MANY && lane_worker_step(worker)) {
+        shard_turn(shard);
+        steps++;
+    }
+    assert_int_equal(many.answered, MANY);
+    assert_in_range(steps, 3, 5);
+    assert_int_equal(many.unseen, 0);
+    for (uint32_t i = 0; i < MANY; i++) {
+        id_of(i, id, sizeof(id));
+        assert_int_equal(many.errs[i], i == 7 ? -EISDIR : i == 11 ? -ENOENT : 0);
+        assert_int_equal(another_sees(id), i != 7 && i != 11);
+    }
+}
+
 static void runs_a_tool_once(void **state)
 {
     struct store *store = NULL;
@@ -283,6 +363,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(claims_a_token_once),
         TEST(stores_and_shows_a_calls_log),
+        TEST(many_are_stored_together),
         TEST(runs_a_tool_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
