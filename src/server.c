@@ -320,6 +320,7 @@ static void *shard_main(void *context)
         return NULL;
     snprintf(name, sizeof(name), "shard %u", t->index);
     pthread_setname_np(pthread_self(), name); /* so that /proc and tools tell what each one costs */
+    log_thread_begin(); /* a shard allocates nothing later, whatever it has to say */
     take_priority(s->setup->config, t->index);
     t->err = make_shard(s, t->index, &shard);
     if (t->err) {

@@ -27,8 +27,8 @@
 #define PAUSE_MOST_NS   MS(32)
 #define STOP_PATIENCE_S 1 /* for a stdout that is stuck when the program wants to end */
 
-/* A slot is taken by a thread at its first line and given back when the thread ends; the ring
- * stays for the next one. */
+/* A slot is taken by a thread at its first line, or before, and given back when the thread ends;
+ * the ring stays for the next one. */
 struct log_slot {
     _Atomic(struct ring *) ring;
     atomic_bool taken;
@@ -210,10 +210,15 @@ static struct log_slot *slot_take(void)
     return NULL;
 }
 
-static void line_push(struct slice line)
+void log_thread_begin(void)
 {
     if (!my_slot)
         my_slot = slot_take();
+}
+
+static void line_push(struct slice line)
+{
+    log_thread_begin();
     if (!my_slot) {
         atomic_fetch_add_explicit(&dropped_slotless, 1, memory_order_relaxed);
         return;

@@ -31,6 +31,8 @@ void log_stop(void);
 uint64_t log_dropped(void);
 /* The simulator and tests put a wall clock of their own in; NULL: the real one. */
 void log_clock(int64_t (*wall_ms)(void));
+/* Takes the calling thread's ring now instead of at its first line, so that no line allocates. */
+void log_thread_begin(void);
 /* One line; use the macros. Leaves errno as it was. `service` names the module, for instance
  * "leg_rtp". */
 void log_line(enum log_level level, const char *service, const struct log_about *about,

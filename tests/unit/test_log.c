@@ -375,6 +375,53 @@ static void a_thread_too_many_loses_its_lines(void **state)
     free(out.text);
 }
 
+static void *begin_and_stay(void *arg)
+{
+    bool late = arg != NULL;
+
+    if (!late)
+        log_thread_begin();
+    pthread_barrier_wait(&all_have_logged); /* all have begun */
+    if (late)
+        log_info("stay", NULL, "late");
+    pthread_barrier_wait(&all_have_logged); /* the late one has said something */
+    if (!late)
+        log_info("stay", NULL, "here");
+    return NULL;
+}
+
+/* Every ring is taken before anybody says anything. */
+static void log_late(void)
+{
+    static pthread_t threads[LOG_THREADS_MAX + 1];
+    pthread_attr_t small;
+
+    pthread_barrier_init(&all_have_logged, NULL, LOG_THREADS_MAX + 1);
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 256 * 1024);
+    if (log_start(LOG_DEBUG) != 0)
+        _exit(1);
+    for (int i = 0; i <= LOG_THREADS_MAX; i++)
+        if (pthread_create(&threads[i], &small, begin_and_stay,
+                           i == LOG_THREADS_MAX ? threads : NULL) != 0)
+            _exit(2);
+    for (int i = 0; i <= LOG_THREADS_MAX; i++)
+        pthread_join(threads[i], NULL);
+    log_stop();
+    _exit(log_dropped() == 1 ? 0 : 3);
+}
+
+static void a_thread_that_began_has_its_ring(void **state)
+{
+    (void)state;
+    struct output out = run(log_late, STDOUT_FILENO);
+
+    assert_int_equal(out.status, 0);
+    assert_non_null(strstr(out.text, "here"));
+    assert_null(strstr(out.text, "late"));
+    free(out.text);
+}
+
 /* ---- a stdout that does not take anything ---- */
 #define STUCK_LINES 6000
 
@@ -520,6 +567,7 @@ int main(void)
         cmocka_unit_test(threads_keep_their_order),
         cmocka_unit_test(ended_threads_give_their_ring_back),
         cmocka_unit_test(a_thread_too_many_loses_its_lines),
+        cmocka_unit_test(a_thread_that_began_has_its_ring),
         cmocka_unit_test(a_stuck_stdout_costs_lines_not_time),
         cmocka_unit_test(stop_does_not_wait_for_ever),
         cmocka_unit_test(a_closed_stdout_is_counted_and_survived),
