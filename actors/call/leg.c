@@ -86,7 +86,7 @@ static void settle(struct leg *leg)
 void leg_init(struct leg *leg, struct actor *a, const struct leg_ops *ops,
               const struct leg_format *format)
 {
-    uint32_t recent = format->rate_hz / 1000 * RECENT_MS;
+    uint16_t recent = (uint16_t)(format->rate_hz / 1000 * RECENT_MS);
     struct playout_config config = {.rate_hz = format->rate_hz,
                                     .packet_samples = format->rate_hz / 1000 * FRAME_MS,
                                     .depth_ms = PLAYOUT_MS,

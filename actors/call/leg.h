@@ -73,6 +73,8 @@ struct leg {
     struct resample listen; /* to the rate the recogniser wants */
 };
 
+_Static_assert(offsetof(struct leg, playout) % 64 == 0, "its hot part begins a cache line");
+
 /* The lines of it that each packet touches, for its actor's type. */
 #define LEG_HOT(type, leg)                                                                         \
     (ACTOR_HOT(type, leg, leg.playout) | ACTOR_HOT(type, leg.playout, leg.playout.underruns))

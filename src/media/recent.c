@@ -17,10 +17,10 @@ size_t recent_bytes(enum recent_law law, uint32_t samples)
     return samples * bytes_each(law);
 }
 
-void recent_init(struct recent *r, enum recent_law law, void *memory, uint32_t samples)
+void recent_init(struct recent *r, enum recent_law law, void *memory, uint16_t samples)
 {
     assert(samples > 0);
-    *r = (struct recent){.memory = memory, .size = samples, .law = law};
+    *r = (struct recent){.memory = memory, .size = samples, .law = (uint8_t)law};
 }
 
 static void encode(enum recent_law law, uint8_t *to, const int16_t *pcm, size_t n)
@@ -56,10 +56,10 @@ static void decode(enum recent_law law, int16_t *to, const uint8_t *from, size_t
 /* The ring moves on; how much of `n` fits before its end. */
 static size_t moved(struct recent *r, size_t n)
 {
-    size_t part = r->size - r->next < n ? r->size - r->next : n;
+    size_t left = (size_t)(r->size - r->next), part = left < n ? left : n;
 
-    r->next = (uint32_t)(r->next + part) % r->size;
-    r->count = r->count + part < r->size ? (uint32_t)(r->count + part) : r->size;
+    r->next = (uint16_t)((r->next + part) % r->size);
+    r->count = (uint16_t)(r->count + part < r->size ? r->count + part : r->size);
     return part;
 }
 

@@ -12,16 +12,16 @@ enum recent_law { RECENT_PCM, RECENT_MULAW, RECENT_ALAW };
 
 struct recent {
     uint8_t *memory;
-    uint32_t size; /* samples */
-    uint32_t next; /* where the next sample goes */
-    uint32_t count;
-    enum recent_law law;
+    uint16_t size; /* samples */
+    uint16_t next; /* where the next sample goes */
+    uint16_t count;
+    uint8_t law; /* enum recent_law */
 };
 
 /* Memory that so many samples take. */
 size_t recent_bytes(enum recent_law law, uint32_t samples);
 /* `memory` (recent_bytes, aligned to 2) is borrowed. */
-void recent_init(struct recent *r, enum recent_law law, void *memory, uint32_t samples);
+void recent_init(struct recent *r, enum recent_law law, void *memory, uint16_t samples);
 /* Samples, in order; any number. */
 void recent_add(struct recent *r, const int16_t *pcm, size_t n);
 /* The same as codes of its own law; not for RECENT_PCM. */
