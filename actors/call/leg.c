@@ -432,6 +432,8 @@ void leg_came(struct leg *leg)
     uint32_t slot = shard_next_slot(shard), own = leg->actor->paired_slot;
     uint32_t later = (slot + SLOTS_PER_FRAME - own) % SLOTS_PER_FRAME;
 
+    if (later == 0)
+        playout_soon(&leg->playout);
     leg->came_run = later == 0 ? 0 : slot == leg->came_slot ? (uint8_t)(leg->came_run + 1) : 1;
     leg->came_slot = (uint8_t)slot;
     if (leg->came_run < (leg->paired ? PAIR_AGAIN : PAIR_FIRST))

@@ -6,6 +6,8 @@
 #include "base/pages.h"
 #include "base/poison.h"
 
+#define LINE_BYTES 64
+
 struct frame_pool {
     struct frame *frames; /* frames[0] is never handed out: its number means none */
     frame_ref *free;      /* a stack: the frame put last is the warmest */
@@ -64,6 +66,14 @@ struct frame *frame_at(struct frame_pool *pool, frame_ref ref)
     struct frame *f = &pool->frames[ref];
     assert(f->refs > 0);
     return f;
+}
+
+void frame_soon(const struct frame_pool *pool, frame_ref ref, size_t bytes)
+{
+    const uint8_t *at = (const uint8_t *)&pool->frames[ref];
+
+    for (size_t i = 0; i < offsetof(struct frame, data) + bytes; i += LINE_BYTES)
+        __builtin_prefetch(at + i);
 }
 
 frame_ref frame_keep(struct frame_pool *pool, frame_ref ref)

@@ -43,6 +43,8 @@ void frame_pool_free(struct frame_pool **pool);
 frame_ref frame_get(struct frame_pool *pool);
 /* The frame behind a live reference; a dead one is a wrong runtime and asserts. */
 struct frame *frame_at(struct frame_pool *pool, frame_ref ref);
+/* Fetches its header and so many bytes of it; any reference, a dead one too. */
+void frame_soon(const struct frame_pool *pool, frame_ref ref, size_t bytes);
 frame_ref frame_keep(struct frame_pool *pool, frame_ref ref);
 /* Drops one reference; the last one also puts the rest of its chain. Accepts FRAME_NONE; *ref
  * becomes FRAME_NONE. */

@@ -315,6 +315,8 @@ int playout_push(struct playout *p, frame_ref ref)
     if (!piece)
         return -ENOBUFS;
     f->sample = p->pushed;
+    if (p->entry_sent == p->entry_tail)
+        p->next = ref;
     p->entries[p->entry_tail++ % PLAYOUT_ENTRIES_MAX] = ref;
     p->pushed += samples;
     piece->end = p->pushed;
@@ -361,6 +363,14 @@ static void speech_copy(struct playout *p, int16_t *out, uint32_t samples)
         p->sent += part;
         p->entry_sent += whole;
     }
+    p->next = p->entry_sent == p->entry_tail ? FRAME_NONE
+                                             : p->entries[p->entry_sent % PLAYOUT_ENTRIES_MAX];
+}
+
+void playout_soon(const struct playout *p)
+{
+    if (p->next != FRAME_NONE && !p->held)
+        frame_soon(p->pool, p->next, p->config.packet_samples * sizeof(int16_t));
 }
 
 static void run_note(struct playout *p, int64_t clock, int64_t first, uint32_t samples)

@@ -78,6 +78,7 @@ struct playout {
     uint32_t entry_head, entry_sent, entry_tail; /* running counters */
     uint32_t piece_head, piece_tail;
     uint32_t run_head, run_tail;
+    frame_ref next; /* in which the next packet's speech begins, as of the last push or pull */
     /* in a reply alone */
     int64_t start_ns;
     uint32_t generation;
@@ -138,6 +139,8 @@ struct playout_packet {
     bool first;       /* a talkspurt begins, or the clock jumped: the RTP marker */
 };
 
+/* Fetches what the next packet will be made of, a moment before it is pulled. */
+void playout_soon(const struct playout *p);
 /* What is to be sent now: fills out[packet_samples] and *packet; false when nothing is due. Call
  * again until false (a lead, or a late tick, makes several). */
 bool playout_pull(struct playout *p, int64_t now_ns, int16_t *out, struct playout_packet *packet);
