@@ -432,6 +432,7 @@ void leg_came(struct leg *leg)
     uint32_t slot = shard_next_slot(shard), own = leg->actor->paired_slot;
     uint32_t later = (slot + SLOTS_PER_FRAME - own) % SLOTS_PER_FRAME;
 
+    recent_soon(&leg->recent, leg->playout.config.packet_samples);
     if (later == 0)
         playout_soon(&leg->playout);
     leg->came_run = later == 0 ? 0 : slot == leg->came_slot ? (uint8_t)(leg->came_run + 1) : 1;

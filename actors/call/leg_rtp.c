@@ -512,7 +512,6 @@ static void on_packet(struct leg_rtp *l, const struct io_msg *m)
 
     if (l->state != LIVE || l->actor.life != ACTOR_RUNNING)
         return;
-    recent_soon(&l->leg.recent, datagram.len);
     metrics_add(METRIC_RTP_PACKETS_IN, 1);
     metrics_add(METRIC_RTP_BYTES_IN, datagram.len);
     switch (rtp_kind(datagram)) {

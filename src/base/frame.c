@@ -3,10 +3,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/cache.h"
 #include "base/pages.h"
 #include "base/poison.h"
-
-#define LINE_BYTES 64
 
 struct frame_pool {
     struct frame *frames; /* frames[0] is never handed out: its number means none */
@@ -70,10 +69,7 @@ struct frame *frame_at(struct frame_pool *pool, frame_ref ref)
 
 void frame_soon(const struct frame_pool *pool, frame_ref ref, size_t bytes)
 {
-    const uint8_t *at = (const uint8_t *)&pool->frames[ref];
-
-    for (size_t i = 0; i < offsetof(struct frame, data) + bytes; i += LINE_BYTES)
-        __builtin_prefetch(at + i);
+    cache_fetch(&pool->frames[ref], offsetof(struct frame, data) + bytes);
 }
 
 frame_ref frame_keep(struct frame_pool *pool, frame_ref ref)

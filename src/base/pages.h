@@ -9,7 +9,7 @@
 
 #define PAGES_HUGE_BYTES 2097152
 
-/* At least `bytes`, at a page's beginning; at a huge page's if there is one's worth. Aborts
+/* At least `bytes`, at the beginning of a page, of a huge one if they are that many. Aborts
  * without.
  */
 void *pages_new(size_t bytes);

@@ -3,11 +3,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/cache.h"
+
 /* The bytes hold records one behind the other, each a word of header (its length) and its payload
  * filled up to whole words. Both counters only grow; their place in the bytes is the counter
  * modulo the size. A record is contiguous, so that the consumer can read it in place: one that
  * would run over the end is preceded by a header saying SKIP, and starts at the front. */
-#define LINE_BYTES   64
 #define HEADER_BYTES sizeof(uint64_t)
 #define SKIP         UINT64_MAX
 #define SIZE_MIN     1024
@@ -52,17 +53,17 @@ struct ring {
     /* The producer's line: what it has written, and what it last saw of the consumer. Looking at
      * the other side's line only when the old view says "full" (or "empty") keeps the lines from
      * travelling between the cores at every record. */
-    _Alignas(LINE_BYTES) counter tail;
+    _Alignas(CACHE_LINE_BYTES) counter tail;
     uint64_t tail_own;
     uint64_t head_seen;
     /* The consumer's line. */
-    _Alignas(LINE_BYTES) counter head;
+    _Alignas(CACHE_LINE_BYTES) counter head;
     uint64_t head_own;
     uint64_t tail_seen;
     uint64_t peeked_bytes; /* what ring_pop gives back; 0: nothing was peeked */
     /* Neither changes. */
-    _Alignas(LINE_BYTES) size_t size;
-    uint8_t bytes[] __attribute__((aligned(LINE_BYTES)));
+    _Alignas(CACHE_LINE_BYTES) size_t size;
+    uint8_t bytes[] __attribute__((aligned(CACHE_LINE_BYTES)));
 };
 
 struct ring *ring_new(size_t size_bytes)
@@ -70,7 +71,7 @@ struct ring *ring_new(size_t size_bytes)
     assert(size_bytes >= SIZE_MIN && size_bytes <= SIZE_MAX_);
     assert((size_bytes & (size_bytes - 1)) == 0);
     /* Rounded up, as aligned_alloc asks; the header is whole lines already. */
-    struct ring *r = aligned_alloc(LINE_BYTES, sizeof(*r) + size_bytes);
+    struct ring *r = aligned_alloc(CACHE_LINE_BYTES, sizeof(*r) + size_bytes);
 
     if (!r)
         abort();

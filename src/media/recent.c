@@ -3,9 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/cache.h"
 #include "media/g711.h"
-
-#define LINE_BYTES 64
 
 static size_t bytes_each(enum recent_law law)
 {
@@ -88,10 +87,9 @@ void recent_add_codes(struct recent *r, const uint8_t *codes, size_t n)
 
 void recent_soon(const struct recent *r, size_t n)
 {
-    const uint8_t *at = r->memory + r->next * bytes_each(r->law);
+    size_t each = bytes_each(r->law);
 
-    for (size_t i = 0; i < n + LINE_BYTES; i += LINE_BYTES)
-        __builtin_prefetch(at + i, 1);
+    cache_fetch_own(r->memory + r->next * each, n * each + CACHE_LINE_BYTES);
 }
 
 void recent_copy(const struct recent *r, size_t back, int16_t *out, size_t n)

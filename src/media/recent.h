@@ -26,7 +26,8 @@ void recent_init(struct recent *r, enum recent_law law, void *memory, uint16_t s
 void recent_add(struct recent *r, const int16_t *pcm, size_t n);
 /* The same as codes of its own law; not for RECENT_PCM. */
 void recent_add_codes(struct recent *r, const uint8_t *codes, size_t n);
-/* Fetches the memory in which the next `n` codes will be put: that of thousands is in no cache. */
+/* Fetches the memory in which the next `n` samples will be put: that of thousands is in no cache.
+ */
 void recent_soon(const struct recent *r, size_t n);
 /* Copies the `n` samples that begin `back` samples before the newest one's end; back <= count and
  * n <= back. */

@@ -454,7 +454,7 @@ static bool is_there(const struct shard *shard, struct actor_id id)
     if (id.slot >= shard->slots_total || !shard->actors[id.slot] ||
         shard->generations[id.slot] != id.generation)
         return false;
-    shard_fetch(shard->actors[id.slot], shard->hot[shard->kinds[id.slot]]);
+    cache_fetch_lines(shard->actors[id.slot], shard->hot[shard->kinds[id.slot]]);
     return true;
 }
 

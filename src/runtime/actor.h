@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/block.h"
+#include "base/cache.h"
 #include "base/log.h"
 #include "base/reason.h"
 #include "runtime/io.h"
@@ -42,10 +43,10 @@ struct actor_type {
     const struct log_about *(*about)(const struct actor *a);
 };
 
-/* The 64-byte lines, of the first 64, in which a struct's members from `from` up to `to` lie. */
+/* The cache lines, of the first 64, in which a struct's members from `from` up to `to` lie. */
 #define ACTOR_HOT(type, from, to)                                                                  \
-    ((~UINT64_C(0) >> (63 - (offsetof(type, to) - 1) / 64)) &                                      \
-     (~UINT64_C(0) << offsetof(type, from) / 64))
+    ((~UINT64_C(0) >> (63 - (offsetof(type, to) - 1) / CACHE_LINE_BYTES)) &                        \
+     (~UINT64_C(0) << offsetof(type, from) / CACHE_LINE_BYTES))
 
 enum actor_life { ACTOR_FREE, ACTOR_RUNNING, ACTOR_STOPPING, ACTOR_ENDED };
 

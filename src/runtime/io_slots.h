@@ -39,8 +39,7 @@ enum slot_pend {
 /* What every packet touches comes first, a cache line. */
 struct slot {
     _Alignas(64) uint64_t owner;
-    uint64_t
-        sqe_last; /* io_uring's: number of the last submission entry that names its descriptor */
+    uint64_t sqe_last; /* io_uring's: the last submission entry that names its descriptor */
     int fd;
     uint32_t serial; /* counts the occupants; its low bits are the generation in the id */
     struct address peer;

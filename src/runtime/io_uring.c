@@ -411,9 +411,8 @@ static void look_ahead(struct ring *r, unsigned left)
     if (left <= SOON_FAR)
         return;
     data = r->ring.cq.cqes[(*head + SOON_FAR) & r->ring.cq.ring_mask].user_data;
-    if (data >> 56 == OP_RECEIVE) {
+    if (data >> 56 == OP_RECEIVE)
         __builtin_prefetch(&r->core.slots[data & NUMBER_MASK]);
-    }
 }
 
 static void uring_wait(struct io *io, int64_t timeout_ns, bool tick)

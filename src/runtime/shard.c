@@ -19,7 +19,6 @@
 /* With even fewer at once: each event may cost a round of its own. */
 #define FEW_MEMBERS  16
 #define MEMORY_BYTES 268435456 /* of blocks, where the set-up names none */
-#define LINE_BYTES   64
 /* A slot that is later than this leaves before what has come meanwhile is heard. */
 #define OVERDUE_NS MS(1)
 /* Members that a slot may have beside twice its share of all. */
@@ -169,7 +168,7 @@ static void on_io_soon(void *context, uint64_t owner)
     uint32_t slot = (uint32_t)(owner & 0xFFFFFFu);
 
     if (slot < shard->slots_total && shard->actors[slot])
-        shard_fetch(shard->actors[slot], shard->hot[shard->kinds[slot]]);
+        cache_fetch_lines(shard->actors[slot], shard->hot[shard->kinds[slot]]);
 }
 
 /* ---- mailbox ---- */
@@ -258,7 +257,7 @@ static void serve_slot(struct shard *shard, int64_t tick)
         struct slot_place *next = place->next; /* the handler may leave the slot */
         struct msg m = msg_make(place->actor->id, MSG_SLOT, &body, sizeof(body));
         if (next && next->next) /* whose first line has been fetched with this one's */
-            shard_fetch(container_of(next->next, struct actor, slot), shard->hot_slotted);
+            cache_fetch_lines(container_of(next->next, struct actor, slot), shard->hot_slotted);
         shard_dispatch(shard, place->actor, &m);
         place = next;
     }
@@ -400,7 +399,8 @@ static void slab_init(struct slab *slab, const struct shard_type *type, uint32_t
     slab->type = type->type;
     slab->base = base;
     slab->max = type->actors_max;
-    slab->stride = (type->type->size_bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
+    slab->stride =
+        (type->type->size_bytes + CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES * CACHE_LINE_BYTES;
     slab->memory = pages_new(slab->stride * slab->max + 64);
     slab->free = boot_alloc(slab->max, sizeof(uint32_t));
     for (uint32_t i = 0; i < slab->max; i++)

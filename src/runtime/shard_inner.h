@@ -2,6 +2,7 @@
 #ifndef RUNTIME_SHARD_INNER_H
 #define RUNTIME_SHARD_INNER_H
 
+#include "base/cache.h"
 #include "runtime/lane.h"
 #include "runtime/shard.h"
 
@@ -101,14 +102,6 @@ void shard_fire_timers(struct shard *shard);
 /* Closes every lane session of an actor that is ended by force. */
 void lane_close_owned(struct actor *a);
 void lane_clients_init(struct shard *shard);
-
-/* What the next handler will touch is fetched while this one runs: thousands of legs do not stay in
- * a cache between two packets. */
-static inline void shard_fetch(const struct actor *a, uint64_t lines)
-{
-    for (; lines; lines &= lines - 1)
-        __builtin_prefetch((const uint8_t *)a + (size_t)__builtin_ctzll(lines) * 64);
-}
 
 static inline uint64_t actor_owner(const struct actor *a)
 {
