@@ -71,26 +71,18 @@ static void echo_handle(struct actor *a, const struct msg *m)
     }
 }
 
-static void root_handle(struct actor *a, const struct msg *m)
-{
-    (void)a;
-    (void)m;
-}
-
 static const struct actor_type echo_type = {
     .name = "echo", .size_bytes = sizeof(struct echo), .handle = echo_handle};
-static const struct actor_type root_type = {
-    .name = "root", .size_bytes = sizeof(struct actor), .handle = root_handle};
 
 static struct shard *make_shard(uint32_t count)
 {
-    const struct shard_type types[] = {{&root_type, 1}, {&echo_type, count}};
+    const struct shard_type types[] = {{&echo_type, count}};
     struct shard_setup setup = {.name = "echo",
                                 .clock = clock_machine,
                                 .seed = 1,
                                 .frames_max = count + FRAMES_SPARE,
                                 .types = types,
-                                .type_count = 2,
+                                .type_count = 1,
                                 .io_new = io_uring_new,
                                 .handles_max = count + 8,
                                 .receive_bytes = RECEIVE_BYTES};
@@ -113,11 +105,10 @@ int main(int argc, char **argv)
     must(setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
     uint32_t count = (uint32_t)atoi(argv[3]);
     struct shard *shard = make_shard(count);
-    struct actor *root = actor_spawn(shard, &root_type, NULL, 0, NULL, 0, FRAME_NONE);
     for (uint32_t i = 0; i < count; i++) {
         struct place place = {(uint16_t)((uint32_t)atoi(argv[1]) + 2 * i),
                               (uint16_t)((uint32_t)atoi(argv[2]) + 2 * trunk_socket(i))};
-        must(actor_spawn(shard, &echo_type, root, i, &place, sizeof(place), FRAME_NONE) != NULL,
+        must(actor_spawn(shard, &echo_type, NULL, i, &place, sizeof(place), FRAME_NONE) != NULL,
              "no actor");
     }
     puts("ready");

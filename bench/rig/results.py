@@ -72,12 +72,12 @@ PEER_HEAD = ["| who, with Silero and simulated providers | calls | held | all wi
 
 def peer_row(name, step):
     rss, late = step["rss_bytes_per_call"], step["lateness"]
-    return "| %s | %d | %s | %s | %s | %.2f | %.2f | %s / %s | %s | %d / %d / %d | %s |" % (
+    return "| %s | %d | %s | %s | %s | %.2f | %.2f | %s | %s | %d / %d / %d | %s |" % (
         name, step["calls"], yes(was_held(step)), yes(step["loose"] > 0.5),
         figure(step["server_cpu_pct"]), step["server_cpu_pct"] / max(1, step["calls"]), rss / 1e6,
-        milliseconds(step["response"], "p50_us"), milliseconds(step["response"], "p99_us"),
-        milliseconds(late, "max_us"), step["wrong_audio"], step["broken_audio"],
-        step["unanswered"], figure(step["harness_cpu_pct"] + step["providers_cpu_pct"]))
+        both(step["response"]), milliseconds(late, "max_us"), step["wrong_audio"],
+        step["broken_audio"], step["unanswered"],
+        figure(step["harness_cpu_pct"] + step["providers_cpu_pct"]))
 
 
 def yes(good):
