@@ -13,30 +13,19 @@
 #include "store/blob_file.h"
 #include "store/recording.h"
 #include "store/recover.h"
+#include "tests/unit/folder.h"
 
 #define FRAME       320 /* 20 ms of 16 kHz mono */
 #define FRAME_BYTES 640
 
-static char folder[64];
 static char journal_dir[80];
 
-static inline int folder_make(void **state)
+static inline int recording_folder_make(void **state)
 {
-    (void)state;
-    snprintf(folder, sizeof(folder), "/tmp/sidetone-recover-XXXXXX");
-    if (!mkdtemp(folder))
-        return -1;
+    int err = folder_make(state);
+
     snprintf(journal_dir, sizeof(journal_dir), "%s/journal", folder);
-    return 0;
-}
-
-static inline int folder_drop(void **state)
-{
-    char command[128];
-
-    (void)state;
-    snprintf(command, sizeof(command), "rm -rf %s", folder);
-    return system(command);
+    return err;
 }
 
 static inline void header_of(uint8_t out[RECORDING_HEADER_BYTES], uint16_t channels)

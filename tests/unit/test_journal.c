@@ -19,24 +19,7 @@
 #include "store/call_log.h"
 #include "store/journal.h"
 #include "store/record.h"
-
-static char folder[64];
-
-static int folder_make(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof(folder), "/tmp/sidetone-journal-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int folder_drop(void **state)
-{
-    char command[128];
-
-    (void)state;
-    snprintf(command, sizeof(command), "rm -rf %s", folder);
-    return system(command);
-}
+#include "tests/unit/folder.h"
 
 static struct journal *journal_new(const char *name, uint32_t shards, size_t bytes)
 {

@@ -19,13 +19,12 @@
 #include <unistd.h>
 
 #include "store/journal.h"
+#include "tests/unit/folder.h"
 
 #define CALLS       512
 #define RING_AT     4160 /* in the file: behind its page and the region's head */
 #define FRONT_BYTES 72
 #define FORBIDDEN   77 /* the child's exit where no process may be traced */
-
-static char folder[64];
 
 /* What the child was told, call by call; kept where both see it. */
 struct told {
@@ -322,22 +321,6 @@ static void a_ring_comes_round(void **state)
 {
     (void)state;
     killed_at_every_instruction(wraps_and_carries, 100);
-}
-
-static int folder_make(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof(folder), "/tmp/sidetone-journal-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int folder_drop(void **state)
-{
-    char command[128];
-
-    (void)state;
-    snprintf(command, sizeof(command), "rm -rf %s", folder);
-    return system(command);
 }
 
 int main(void)

@@ -10,12 +10,12 @@
 #include <cmocka.h>
 
 #include "actors/call/leg.h"
+#include "tests/unit/vad_data.h"
 
-#define LEGS        13
-#define PACKET      160 /* 20 ms */
-#define PACKET_NS   MS(20)
-#define SAMPLES_MAX 100000
-#define TOLD_MAX    64
+#define LEGS      13
+#define PACKET    160 /* 20 ms */
+#define PACKET_NS MS(20)
+#define TOLD_MAX  64
 
 static int64_t test_now_ns;
 
@@ -47,8 +47,6 @@ static struct {
 } legs[LEGS];
 
 static uint32_t round_number;
-static int16_t recording[SAMPLES_MAX];
-static size_t recorded;
 
 /* ---- the world ---- */
 
@@ -123,22 +121,10 @@ static struct actor *call;
 
 static int load(void **state)
 {
-    FILE *file = fopen(SOURCE_DIR "/tests/data/vad_8k.s16", "rb");
+    int err = vad_data_load(state);
 
-    (void)state;
-    if (vad_weights_open(&world.weights_8k, SOURCE_DIR "/data/vad/silero_v6_8k.bin"))
-        fail_msg("run tools/get-weights first");
-    assert_non_null(file);
-    recorded = fread(recording, sizeof(recording[0]), SAMPLES_MAX, file);
-    (void)fclose(file);
-    return 0;
-}
-
-static int unload(void **state)
-{
-    (void)state;
-    vad_weights_close(&world.weights_8k);
-    return 0;
+    world.weights_8k = weights[0];
+    return err;
 }
 
 static void begin_leg(uint32_t number)
@@ -209,8 +195,8 @@ static void expect(uint32_t k, const int16_t *pcm)
 /* The next packet of a leg that lives; each is at a place of its own in the recording. */
 static void come(uint32_t k)
 {
-    size_t packets = recorded / PACKET, packet = (round_number + 17 * (size_t)k) % packets;
-    const int16_t *pcm = recording + packet * PACKET;
+    size_t packets = recorded[0] / PACKET, packet = (round_number + 17 * (size_t)k) % packets;
+    const int16_t *pcm = recording[0] + packet * PACKET;
 
     if (!legs[k].leg)
         return;
@@ -314,5 +300,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_leg_that_ends_is_in_no_batch, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_queue_delays_nothing, set_up, tear_down),
     };
-    return cmocka_run_group_tests(tests, load, unload);
+    return cmocka_run_group_tests(tests, load, vad_data_unload);
 }

@@ -339,6 +339,25 @@ static void ended_threads_give_their_ring_back(void **state)
 
 static pthread_barrier_t all_have_logged;
 
+/* One more thread at once than there are rings; the last one's argument is not NULL. */
+static void run_too_many(void *(*start)(void *))
+{
+    static pthread_t threads[LOG_THREADS_MAX + 1];
+    pthread_attr_t small;
+
+    pthread_barrier_init(&all_have_logged, NULL, LOG_THREADS_MAX + 1);
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 256 * 1024);
+    if (log_start(LOG_DEBUG) != 0)
+        _exit(1);
+    for (int i = 0; i <= LOG_THREADS_MAX; i++)
+        if (pthread_create(&threads[i], &small, start, i == LOG_THREADS_MAX ? threads : NULL) != 0)
+            _exit(2);
+    for (int i = 0; i <= LOG_THREADS_MAX; i++)
+        pthread_join(threads[i], NULL);
+    log_stop();
+}
+
 static void *log_and_stay(void *arg)
 {
     log_info("stay", NULL, "here");
@@ -346,7 +365,6 @@ static void *log_and_stay(void *arg)
     return arg;
 }
 
-/* One more thread at once than there are rings. */
 static void log_from_too_many(void)
 {
     static pthread_t threads[LOG_THREADS_MAX + 1];
@@ -393,21 +411,7 @@ static void *begin_and_stay(void *arg)
 /* Every ring is taken before anybody says anything. */
 static void log_late(void)
 {
-    static pthread_t threads[LOG_THREADS_MAX + 1];
-    pthread_attr_t small;
-
-    pthread_barrier_init(&all_have_logged, NULL, LOG_THREADS_MAX + 1);
-    pthread_attr_init(&small);
-    pthread_attr_setstacksize(&small, 256 * 1024);
-    if (log_start(LOG_DEBUG) != 0)
-        _exit(1);
-    for (int i = 0; i <= LOG_THREADS_MAX; i++)
-        if (pthread_create(&threads[i], &small, begin_and_stay,
-                           i == LOG_THREADS_MAX ? threads : NULL) != 0)
-            _exit(2);
-    for (int i = 0; i <= LOG_THREADS_MAX; i++)
-        pthread_join(threads[i], NULL);
-    log_stop();
+    run_too_many(begin_and_stay);
     _exit(log_dropped() == 1 ? 0 : 3);
 }
 

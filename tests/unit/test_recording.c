@@ -234,5 +234,5 @@ int main(void)
         cmocka_unit_test(a_hole_does_not_move_the_window),
     };
 
-    return cmocka_run_group_tests(tests, folder_make, folder_drop);
+    return cmocka_run_group_tests(tests, recording_folder_make, folder_drop);
 }

@@ -253,7 +253,7 @@ static void killed_at_random_moments(void **state)
     assert_true(p != MAP_FAILED);
     for (int round = 0; round < 20; round++) {
         folder_drop(NULL);
-        assert_int_equal(folder_make(NULL), 0);
+        assert_int_equal(recording_folder_make(NULL), 0);
         *p = (struct progress){0};
         pid_t pid = child_start(p);
 
@@ -279,7 +279,7 @@ static void recovery_may_be_done_twice(void **state)
 
     (void)state;
     folder_drop(NULL);
-    assert_int_equal(folder_make(NULL), 0);
+    assert_int_equal(recording_folder_make(NULL), 0);
     pid_t pid = child_start(p);
 
     child_wait(p, 4, 17);
@@ -308,7 +308,7 @@ static void the_living_are_left_alone(void **state)
 
     (void)state;
     folder_drop(NULL);
-    assert_int_equal(folder_make(NULL), 0);
+    assert_int_equal(recording_folder_make(NULL), 0);
     assert_int_equal(mkdir(journal_dir, 0700), 0);
     recover_once(&report);
     assert_int_equal(report.held, 0);
@@ -353,7 +353,7 @@ static void a_record_found_twice_counts_once(void **state)
 
     (void)state;
     folder_drop(NULL);
-    assert_int_equal(folder_make(NULL), 0);
+    assert_int_equal(recording_folder_make(NULL), 0);
     assert_int_equal(
         journal_open(journal_dir, "twice", 1, JOURNAL_REGION_MIN, &j, why, sizeof(why)), 0);
     struct journal_shard *s = journal_shard(j, 0);
@@ -402,7 +402,7 @@ static void what_cannot_be_stored_is_kept(void **state)
 
     (void)state;
     folder_drop(NULL);
-    assert_int_equal(folder_make(NULL), 0);
+    assert_int_equal(recording_folder_make(NULL), 0);
     pid_t pid = child_start(p);
 
     child_wait(p, 2, 5);
@@ -424,7 +424,7 @@ static void junk_is_removed(void **state)
 
     (void)state;
     folder_drop(NULL);
-    assert_int_equal(folder_make(NULL), 0);
+    assert_int_equal(recording_folder_make(NULL), 0);
     assert_int_equal(mkdir(journal_dir, 0700), 0);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         snprintf(path, sizeof(path), "%s/%s", journal_dir, names[i]);
@@ -451,5 +451,5 @@ int main(void)
         cmocka_unit_test(junk_is_removed),
     };
 
-    return cmocka_run_group_tests(tests, folder_make, folder_drop);
+    return cmocka_run_group_tests(tests, recording_folder_make, folder_drop);
 }

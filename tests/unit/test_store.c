@@ -16,24 +16,7 @@
 #include "store/blob_file.h"
 #include "store/store.h"
 #include "store/token.h"
-
-static char folder[64];
-
-static int folder_make(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof(folder), "/tmp/sidetone-store-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int folder_drop(void **state)
-{
-    char command[128];
-
-    (void)state;
-    snprintf(command, sizeof(command), "rm -rf %s", folder);
-    return system(command);
-}
+#include "tests/unit/folder.h"
 
 static struct store *open_store(void)
 {

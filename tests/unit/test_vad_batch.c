@@ -12,44 +12,12 @@
 #include "base/rand.h"
 #include "base/reason.h"
 #include "media/vad.h"
+#include "tests/unit/vad_data.h"
 
-#define SAMPLES_MAX 100000
 #define CALLS       21
 #define FRAME_MAX   320
 #define ROUNDS      300
 #define CHANGES_MAX 200
-
-static struct vad_weights weights[2]; /* 8 and 16 kHz */
-static int16_t recording[2][SAMPLES_MAX];
-static size_t recorded[2];
-
-static int set_up(void **state)
-{
-    static const char *const rates[] = {"8k", "16k"};
-
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        char path[512];
-
-        (void)snprintf(path, sizeof path, SOURCE_DIR "/data/vad/silero_v6_%s.bin", rates[i]);
-        if (vad_weights_open(&weights[i], path))
-            fail_msg("%s: run tools/get-weights first", path);
-        (void)snprintf(path, sizeof path, SOURCE_DIR "/tests/data/vad_%s.s16", rates[i]);
-        FILE *file = fopen(path, "rb");
-        assert_non_null(file);
-        recorded[i] = fread(recording[i], sizeof recording[i][0], SAMPLES_MAX, file);
-        (void)fclose(file);
-    }
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    vad_weights_close(&weights[0]);
-    vad_weights_close(&weights[1]);
-    return 0;
-}
 
 /* One way to hear a call, and what it said. */
 struct ear {
@@ -241,5 +209,5 @@ int main(void)
         cmocka_unit_test(one_that_waits_alone_is_judged_alone),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, vad_data_load, vad_data_unload);
 }
