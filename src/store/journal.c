@@ -50,8 +50,8 @@ struct disk_record {
     uint32_t seq;
     uint16_t type;
     uint16_t version;
-    uint32_t slot; /* meaningful only to the process that writes */
-    uint32_t generation;
+    uint32_t slot; /* this and the next are meaningful only to the process that writes: */
+    uint32_t back; /* bytes to the record of its call that was written before it */
     char call_id[JOURNAL_CALL_ID_BYTES];
 };
 
@@ -64,7 +64,9 @@ struct call_slot {
     uint32_t records;
     bool open;
     uint32_t next_free;
-    size_t bytes; /* of its records in the ring, one copy each */
+    size_t bytes;   /* of its records in the ring, one copy each */
+    uint64_t began; /* position from which on what bears the slot's number is this call's */
+    uint64_t last;  /* position of the record that was written last */
     char call_id[JOURNAL_CALL_ID_BYTES];
 };
 
@@ -209,7 +211,7 @@ static struct call_slot *record_owner(struct journal_shard *s, const struct disk
         return NULL;
     struct call_slot *c = &s->slots[r->slot];
 
-    return c->open && c->generation == r->generation ? c : NULL;
+    return c->open && r->at >= c->began ? c : NULL;
 }
 
 /* The store order that a kill at any instruction must find: first the record, then the head. */
@@ -241,8 +243,9 @@ static void lap_end(struct journal_shard *s)
     s->tail += left;
 }
 
-/* Writes one record at the tail; the caller has made sure of the room. */
-static void record_put(struct journal_shard *s, struct disk_record *head, struct slice payload)
+/* Writes one record of a call at the tail; the caller has made sure of the room. */
+static void record_put(struct journal_shard *s, struct call_slot *c, struct disk_record *head,
+                       struct slice payload)
 {
     size_t bytes = padded(payload.len);
 
@@ -252,12 +255,14 @@ static void record_put(struct journal_shard *s, struct disk_record *head, struct
 
     head->len = (uint32_t)payload.len;
     head->at = s->tail;
+    head->back = (uint32_t)(s->tail - c->last); /* at most the ring, which REGION_MAX bounds */
     head->crc = 0;
     memcpy(r, head, sizeof(*head));
     if (payload.len)
         memcpy(r + 1, payload.at, payload.len);
     compiler_order();
     r->crc = record_crc(r);
+    c->last = s->tail;
     s->tail += bytes;
 }
 
@@ -273,10 +278,12 @@ static void head_advance(struct journal_shard *s)
     struct disk_record *r = record_at(s, head);
     uint64_t next = head + (r->type == JOURNAL_PAD ? lap_left(s, head) : padded(r->len));
 
-    if (record_owner(s, r)) {
+    struct call_slot *c = record_owner(s, r);
+
+    if (c) {
         struct disk_record copy = *r;
 
-        record_put(s, &copy, slice_of(r + 1, r->len));
+        record_put(s, c, &copy, slice_of(r + 1, r->len));
         s->carried++;
     }
     head_move(s, next);
@@ -323,8 +330,7 @@ static int record_add(struct journal_shard *s, uint32_t slot, enum journal_type 
                       struct slice payload)
 {
     struct call_slot *c = &s->slots[slot];
-    struct disk_record head = {
-        .type = (uint16_t)type, .version = 1, .slot = slot, .generation = c->generation};
+    struct disk_record head = {.type = (uint16_t)type, .version = 1, .slot = slot};
     size_t bytes = padded(payload.len);
 
     /* A record that is refused leaves a hole in the numbers: readers know that one is missing. */
@@ -339,7 +345,7 @@ static int record_add(struct journal_shard *s, uint32_t slot, enum journal_type 
         return -ENOSPC;
     }
     memcpy(head.call_id, c->call_id, sizeof(head.call_id));
-    record_put(s, &head, payload);
+    record_put(s, c, &head, payload);
     c->records++;
     c->bytes += bytes;
     s->live += bytes;
@@ -391,7 +397,8 @@ int journal_begin(struct journal_shard *s, const char *call_id, struct slice pay
     struct call_slot *c = &s->slots[slot];
 
     s->free_slot = c->next_free;
-    *c = (struct call_slot){.generation = c->generation + 1, .open = true};
+    *c = (struct call_slot){
+        .generation = c->generation + 1, .open = true, .began = s->tail, .last = s->tail};
     memcpy(c->call_id, call_id, len);
     s->calls++;
     int rc = record_add(s, slot, JOURNAL_CALL_BEGIN, payload);
@@ -444,22 +451,18 @@ static int place_order(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* The places of one call's records, in order; carried copies are never in use beside the original,
- * since the head moves past that at once. */
+/* The places of one call's records, in order. Each leads to the one written before it; of those
+ * that were carried the copy counts. What is carried is always the oldest, so the first of the
+ * chain, and the copy its last: nothing else has to be changed, and the chain's length is known. */
 static size_t places_find(struct journal_shard *s, const struct call_slot *c)
 {
     size_t count = 0;
 
-    for (uint64_t at = s->region->head; at < s->tail;) {
-        if (lap_left(s, at) < sizeof(struct disk_record)) {
-            at += lap_left(s, at);
-            continue;
-        }
-        struct disk_record *r = record_at(s, at);
+    for (uint64_t at = c->last; count < c->records && count < COPY_CALL_MAX;) {
+        const struct disk_record *r = record_at(s, at);
 
-        if (record_owner(s, r) == c && count < COPY_CALL_MAX)
-            s->places[count++] = (struct place){.seq = r->seq, .at = at};
-        at += r->type == JOURNAL_PAD ? lap_left(s, at) : padded(r->len);
+        s->places[count++] = (struct place){.seq = r->seq, .at = at};
+        at -= r->back;
     }
     qsort(s->places, count, sizeof(s->places[0]), place_order);
     return count;

@@ -73,7 +73,7 @@ void journal_stored(struct journal_shard *s, uint32_t handle);
 
 /* Every record of one call in order of seq, as a stream that journal_stream_next() reads: what the
  * call sends to whoever builds its log. Bytes needed, which may exceed `out_bytes`: then nothing
- * was written. Takes one pass over the region: for the end of a call. */
+ * was written. Takes as long as the call has records, whatever else the region holds. */
 size_t journal_copy(struct journal_shard *s, uint32_t handle, void *out, size_t out_bytes);
 /* The next record of such a stream; false at its end or at the first damage. */
 bool journal_stream_next(struct slice *stream, struct journal_record *out);
