@@ -124,26 +124,52 @@ void lane_cancel(struct actor *a, const struct lane_session *s, uint32_t epoch)
         log_warn("lane", NULL, "a cancel found no room: the job runs to its end");
 }
 
-static void close_client(struct actor *a, struct lane_session *s)
+static int tell_close(struct shard *shard, uint32_t number)
+{
+    const struct lane_client *client = &shard->lane_clients[number];
+    struct lane_msg body = {.session = number, .generation = client->generation};
+    struct actor_id to = {.shard = client->host & 0xFFu, .generation = 1};
+    struct msg m = msg_make(to, MSG_LANE_CLOSE, &body, sizeof(body));
+
+    m.from.shard = shard->setup.index & 0xFFu;
+    return shard_send_away(shard, &m);
+}
+
+static void number_put(struct shard *shard, uint32_t *list, uint32_t number)
+{
+    shard->lane_clients[number].next_free = *list;
+    *list = number;
+}
+
+/* For the actor it is closed. If the worker cannot be told yet, its number waits until it was. */
+static void close_client(struct actor *a, uint32_t number)
 {
     struct shard *shard = a->shard;
-    struct lane_client *client = &shard->lane_clients[s->number];
-    struct lane_msg body = body_of(s);
+    struct lane_client *client = &shard->lane_clients[number];
+    bool told = tell_close(shard, number) == 0;
 
-    if (tell(a, s, MSG_LANE_CLOSE, &body, SLICE_NONE))
-        log_error("lane", NULL, "a close found no room: one lane session stays until the end");
     client->owner = NULL;
-    client->next_free = shard->lane_free;
-    shard->lane_free = s->number;
-    shard->lane_used_by_host[s->host]--;
+    shard->lane_used_by_host[client->host]--;
     a->ledger.sessions--;
+    number_put(shard, told ? &shard->lane_free : &shard->lane_closing, number);
+}
+
+void lane_close_rest(struct shard *shard)
+{
+    while (shard->lane_closing && shard->outbox_count < OUTBOX_MAX) {
+        uint32_t number = shard->lane_closing;
+        shard->lane_closing = shard->lane_clients[number].next_free;
+        bool told = tell_close(shard, number) == 0;
+        assert(told); /* the outbox has room */
+        number_put(shard, &shard->lane_free, number);
+    }
 }
 
 void lane_close(struct actor *a, struct lane_session *s)
 {
     if (s->generation == 0)
         return;
-    close_client(a, s);
+    close_client(a, s->number);
     *s = (struct lane_session){0};
 }
 
@@ -151,12 +177,7 @@ void lane_close_owned(struct actor *a)
 {
     struct shard *shard = a->shard;
 
-    for (uint32_t i = 1; i < LANE_SESSIONS_MAX && a->ledger.sessions; i++) {
-        struct lane_client *client = &shard->lane_clients[i];
-        if (client->owner != a)
-            continue;
-        struct lane_session s = {
-            .host = client->host, .number = i, .generation = client->generation};
-        close_client(a, &s);
-    }
+    for (uint32_t i = 1; i < LANE_SESSIONS_MAX && a->ledger.sessions; i++)
+        if (shard->lane_clients[i].owner == a)
+            close_client(a, i);
 }

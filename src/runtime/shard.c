@@ -339,6 +339,7 @@ int64_t shard_turn(struct shard *shard)
     look_at_clock(shard);
     if (shard->box) {
         flush_outbox(shard);
+        lane_close_rest(shard);
         take_mail(shard);
     }
     shard_fire_timers(shard);

@@ -80,6 +80,7 @@ struct shard {
     struct lane_map lanes;
     struct lane_client *lane_clients;
     uint32_t lane_free;
+    uint32_t lane_closing; /* closed by their actors, which the worker could not be told yet */
     uint32_t lane_used_by_host[SHARDS_MAX];
 
     uint64_t messages, dropped, stale, slow;
@@ -101,6 +102,8 @@ bool shard_run_stops(struct shard *shard);
 void shard_fire_timers(struct shard *shard);
 /* Closes every lane session of an actor that is ended by force. */
 void lane_close_owned(struct actor *a);
+/* Tells workers of closed sessions that there was no room for; the outbox comes first. */
+void lane_close_rest(struct shard *shard);
 void lane_clients_init(struct shard *shard);
 
 static inline uint64_t actor_owner(const struct actor *a)

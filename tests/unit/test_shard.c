@@ -492,8 +492,20 @@ static int echo_run(void *session, uint32_t tag, struct slice bytes, struct lane
     return lane_emit(job, tag, bytes) ? 0 : -ECANCELED;
 }
 
-static const struct lane_program echo = {
-    .name = "echo", .session_bytes = echo_bytes, .open = echo_open, .run = echo_run};
+static uint32_t echoes_closed;
+
+static void echo_close(void *session, struct lane_job *job)
+{
+    (void)session;
+    (void)job;
+    echoes_closed++;
+}
+
+static const struct lane_program echo = {.name = "echo",
+                                         .session_bytes = echo_bytes,
+                                         .open = echo_open,
+                                         .run = echo_run,
+                                         .close = echo_close};
 
 static void lanes_answer_and_cancel(void **state)
 {
@@ -567,6 +579,39 @@ static void a_job_cut_short_leaves_nothing_behind(void **state)
     }
     assert_string_equal(n->heard, "hello world");
     assert_true(jobs > 0);
+    actor_stop(shard, n->actor.id, REASON_NONE);
+    end_shard(&shard);
+    lane_worker_free(&w, NULL);
+    mesh_free(&mesh);
+}
+
+/* Many sessions end while the lane is behind: the worker hears of each all the same. */
+static void a_close_that_finds_no_room_is_told_later(void **state)
+{
+    const struct lane_program *const programs[] = {&echo};
+    struct mesh *mesh = mesh_new(2);
+    mesh_pair(mesh, 0, 1, 65536, false);
+    struct shard *shard = make_shard(0, mesh);
+    struct lane_map map = {.first_host = {[LANE_SPEECH] = 1}, .workers = {[LANE_SPEECH] = 1}};
+    struct lane_worker *w = lane_worker_new(mesh, 1, LANE_SPEECH, programs);
+    struct node *n = make_node(shard, NULL, "n");
+    struct lane_session sessions[2 * OUTBOX_MAX];
+
+    (void)state;
+    lane_map_set(shard, &map);
+    echoes_closed = 0;
+    for (size_t i = 0; i < ARRAY_LEN(sessions); i++)
+        assert_int_equal(lane_open(&n->actor, LANE_SPEECH, 0, "hello", 5, &sessions[i]), 0);
+    while (lane_run(&n->actor, &sessions[0], 1, 1, SLICE_NONE) == 0)
+        ; /* ends: the ring and the outbox are full */
+    for (size_t i = 0; i < ARRAY_LEN(sessions); i++)
+        lane_close(&n->actor, &sessions[i]);
+    assert_int_equal(n->actor.ledger.sessions, 0);
+    while (shard_turn(shard) != NEVER_NS)
+        lane_worker_step(w);
+    while (lane_worker_step(w))
+        shard_turn(shard);
+    assert_int_equal(echoes_closed, ARRAY_LEN(sessions));
     actor_stop(shard, n->actor.id, REASON_NONE);
     end_shard(&shard);
     lane_worker_free(&w, NULL);
@@ -739,6 +784,7 @@ int main(void)
         cmocka_unit_test(a_second_end_leaves_the_host_to_be_woken),
         cmocka_unit_test(lanes_answer_and_cancel),
         cmocka_unit_test(a_job_cut_short_leaves_nothing_behind),
+        cmocka_unit_test(a_close_that_finds_no_room_is_told_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
