@@ -25,7 +25,8 @@ class Server:
         config.write_text(
             "data_dir: %s/data\nagents: [%s]\nshards: 1\ncalls_max: %d\n"
             "api: {bind: \"127.0.0.1:%d\"}\nmedia: {bind: \"127.0.0.1:%d\"}\n"
-            "rtp: {ports: 40000-49999}\nrecording: {enabled: false}\nlog: {level: warn}\n%s"
+            "rtp: {ports: 40000-49999}\nrecording: {enabled: false}\nlog: {level: warn}\n"
+            "drain_seconds: 0\n%s" # of callers that went without a word nothing is awaited
             % (folder, agent, calls, API, MEDIA, extra))
         self.folder = folder
         self.log = open(folder / "server.log", "ab")
