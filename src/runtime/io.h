@@ -22,6 +22,10 @@ typedef uint32_t io_id;
 
 #define IO_NONE 0u
 
+/* Ticks after which a beat comes again: a call's packets are 20 ms apart. */
+#define IO_BEATS   10
+#define IO_NO_BEAT IO_BEATS
+
 enum io_event_kind {
     IO_ACCEPTED,  /* a listener got a connection: `id` is the new stream, `peer` who; owner is the
                      listener's until io_own() */
@@ -76,6 +80,13 @@ struct io_ops {
     /* From now on only this peer's packets come in, and sends go to it. What was queued from others
      * before is dropped. */
     int (*udp_connect)(struct io *io, io_id id, const struct address *peer);
+    /* The tick of this beat (0 to IO_BEATS - 1) has come; from `woken` only, once for each tick in
+     * turn. A connected socket whose packets keep coming in the ticks of one beat may be asked in
+     * them for one, instead of being listened to: the kernel then has nobody to wake, neither for
+     * what comes nor for what goes. What comes late is heard a tick later, and a socket asked in
+     * vain is listened to again; nothing is lost. IO_NO_BEAT: no ticks for some time, everybody is
+     * listened to. NULL: a backend that always listens. */
+    void (*beat)(struct io *io, uint32_t beat);
     /* Takes the frame (its `len` bytes, no chain) and sends it, to `to` or to the connected peer
      * when NULL. Never waits: what the kernel refuses is dropped. 0, or -errno with the frame put
      * back. */
@@ -132,6 +143,8 @@ struct io_ops {
     /* Received bytes dropped for lack of receive memory, datagrams the kernel refused, and the
      * like. */
     uint64_t (*dropped)(const struct io *io);
+    /* Sockets asked at their beat now. NULL where `beat` is. */
+    uint32_t (*asked_count)(const struct io *io);
     /* Times that receiving or accepting stood still for lack of receive memory, descriptors or
      * handles. Nothing is lost by it but time. */
     uint64_t (*stalls)(const struct io *io);

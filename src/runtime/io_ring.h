@@ -29,10 +29,11 @@ enum ring_op {
     OP_PACKET, /* one datagram out: speaks only when it fails */
     OP_OPEN,
     OP_WRITE,
+    OP_ASK, /* recv of what is there, in the tick of a beat */
     OP_WAKE,
 };
 
-enum receive_state { RECEIVE_OFF, RECEIVE_PLAIN, RECEIVE_NAMED, RECEIVE_ENDING };
+enum receive_state { RECEIVE_OFF, RECEIVE_PLAIN, RECEIVE_NAMED, RECEIVE_ENDING, RECEIVE_ASKED };
 
 struct scratch {
     struct msghdr msg;
@@ -61,6 +62,18 @@ struct held {
     uint32_t next;
 };
 
+/* A socket that is asked, and its occupant's serial. */
+struct asked {
+    uint32_t number;
+    uint32_t serial;
+};
+
+struct asked_list {
+    struct asked *at;
+    uint32_t count;
+    uint32_t most;
+};
+
 struct ring {
     struct io_core core;
     struct io_uring ring;
@@ -79,6 +92,11 @@ struct ring {
     uint32_t
         buffers_out; /* of them with the kernel, or in use: few, so that they stay in a cache */
     uint32_t held_count;
+
+    uint32_t beat;                     /* whose tick it is, or IO_NO_BEAT */
+    struct asked_list beats[IO_BEATS]; /* who is asked in the ticks of each, */
+    struct asked_list later[2];        /* and who in the next tick; the other is gone through */
+    uint32_t asked;                    /* sockets in `beats` */
 
     struct msghdr named; /* the shape of what multishot recvmsg fills in */
     uint32_t scratch_used;
@@ -130,6 +148,20 @@ void file_opened(struct ring *r, struct slot *s, int res);
 /* Submits what is left of a write; false without an entry. */
 bool write_begin(struct ring *r, struct slot *s, uint32_t number);
 void file_written(struct ring *r, uint32_t number, int res);
+
+/* ---- io_uring_beat.c ---- */
+MUST_USE int beats_new(struct ring *r);
+void beats_free(struct ring *r);
+/* A packet came to a socket that is listened to. */
+void beat_note(struct ring *r, struct slot *s);
+/* Whether it is better asked than listened to. */
+bool beat_steady(const struct ring *r, const struct slot *s);
+void beat_join(struct ring *r, struct slot *s);
+void beat_leave(struct ring *r, struct slot *s);
+/* The kernel's answer to one who was asked. */
+void beat_answered(struct ring *r, const struct io_uring_cqe *cqe);
+void uring_beat(struct io *io, uint32_t beat);
+uint32_t uring_asked_count(const struct io *io);
 
 /* ---- io_uring_watch.c ---- */
 void watch_step(struct ring *r, struct slot *s);

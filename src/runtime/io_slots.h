@@ -54,6 +54,12 @@ struct slot {
     bool paused;       /* by the user */
     bool todo_listed;  /* outlives the occupant, as the two lists do */
     bool ready_listed;
+    /* io_uring's, UDP: see io_uring_beat.c */
+    uint8_t beat;      /* in whose ticks its packets come, */
+    bool beat_spread;  /* and in the next one's as well */
+    uint16_t beats;    /* how many have */
+    uint8_t beat_miss; /* asked in vain, in a row */
+    uint8_t beat_late; /* heard a tick late, of the last few */
 
     uint8_t pend;   /* deferred events: enum slot_pend */
     bool flush;     /* dead, but what is queued still goes out */
@@ -85,6 +91,7 @@ struct slot {
     bool blocked;      /* the kernel's send buffer is full */
 
     /* io_uring's own */
+    uint32_t beat_at;    /* its place among those of its beat */
     uint32_t open_node;  /* of a file that is being opened */
     uint32_t held_first; /* received while paused: buffer numbers + 1 */
     uint32_t held_last;

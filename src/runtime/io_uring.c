@@ -286,6 +286,8 @@ static void completed(struct ring *r, const struct io_uring_cqe *cqe)
             s->receiving = RECEIVE_OFF;
             slot_todo(&r->core, s);
         }
+        if (s->kind == SLOT_UDP && op == OP_RECEIVE && cqe->res >= 0)
+            beat_note(r, s);
         if (s->kind == SLOT_UDP)
             packet_received(r, s, op, cqe->res, cqe->flags);
         else
@@ -311,6 +313,9 @@ static void completed(struct ring *r, const struct io_uring_cqe *cqe)
         break;
     case OP_WRITE:
         file_written(r, number, cqe->res);
+        break;
+    case OP_ASK:
+        beat_answered(r, cqe);
         break;
     case OP_WAKE:
         r->wake_armed = more;
@@ -396,6 +401,11 @@ static void enter(struct ring *r, int64_t timeout_ns, bool tick)
     ring_submitted(r);
 }
 
+static bool is_packet(uint64_t data)
+{
+    return data >> 56 == OP_RECEIVE || data >> 56 == OP_ASK;
+}
+
 /* What the events to come will touch: the slot first, then, when that is here, what its owner
  * wants. */
 static void look_ahead(struct ring *r, unsigned left)
@@ -406,12 +416,12 @@ static void look_ahead(struct ring *r, unsigned left)
     if (!r->core.soon || left <= SOON_NEAR)
         return;
     data = r->ring.cq.cqes[(*head + SOON_NEAR) & r->ring.cq.ring_mask].user_data;
-    if (data >> 56 == OP_RECEIVE)
+    if (is_packet(data))
         r->core.soon(r->core.context, r->core.slots[data & NUMBER_MASK].owner);
     if (left <= SOON_FAR)
         return;
     data = r->ring.cq.cqes[(*head + SOON_FAR) & r->ring.cq.ring_mask].user_data;
-    if (data >> 56 == OP_RECEIVE)
+    if (is_packet(data))
         __builtin_prefetch(&r->core.slots[data & NUMBER_MASK]);
 }
 
@@ -430,6 +440,10 @@ static void uring_wait(struct io *io, int64_t timeout_ns, bool tick)
     enter(r, timeout_ns, tick);
     if (r->core.woken)
         r->core.woken(r->core.context);
+    if (io_uring_sq_ready(&r->ring)) { /* who is asked answers at once, into this delivery */
+        io_uring_submit(&r->ring);
+        ring_submitted(r);
+    }
     /* What completes during the delivery belongs to the next wait. */
     count = io_uring_cq_ready(&r->ring);
     for (unsigned i = 0; i < count; i++) {
@@ -465,6 +479,7 @@ static void ring_free(struct ring *r)
     pages_free(r->memory, (size_t)r->buffer_count * BUFFER_STRIDE);
     pages_free(r->buffers, r->buffer_count * sizeof(struct io_uring_buf));
     free(r->held);
+    beats_free(r);
     free(r);
 }
 
@@ -506,6 +521,7 @@ static const struct io_ops uring_ops = {
     .free = uring_free,
     .udp_open = uring_udp_open,
     .udp_connect = uring_udp_connect,
+    .beat = uring_beat,
     .udp_send = uring_udp_send,
     .listen = uring_listen,
     .listen_pause = uring_listen_pause,
@@ -523,6 +539,7 @@ static const struct io_ops uring_ops = {
     .wake = core_wake,
     .open_count = core_open_count,
     .dropped = core_dropped,
+    .asked_count = uring_asked_count,
     .stalls = core_stalls,
 };
 
@@ -604,7 +621,8 @@ int io_uring_new(const struct io_setup *setup, struct io **out)
         return -ENOMEM;
     err = core_init(&r->core, setup, &uring_ops);
     if (!err) {
-        err = ring_init(r, setup);
+        err = beats_new(r);
+        err = err ? err : ring_init(r, setup);
         if (err)
             core_fini(&r->core);
     }

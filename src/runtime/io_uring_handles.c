@@ -131,8 +131,16 @@ void receive_want(struct ring *r, struct slot *s, enum receive_state wanted)
 
     if (is == wanted || is == RECEIVE_ENDING)
         return;
-    if (is == RECEIVE_OFF)
+    if (is == RECEIVE_ASKED) {
+        beat_leave(r, s);
+        is = RECEIVE_OFF;
+    }
+    if (is == RECEIVE_OFF && wanted == RECEIVE_ASKED)
+        beat_join(r, s);
+    else if (is == RECEIVE_OFF && wanted != RECEIVE_OFF)
         receive_begin(r, s, wanted);
+    else if (is == RECEIVE_OFF)
+        return;
     else if (ring_cancel(r, s, is == RECEIVE_NAMED ? OP_NAMED : OP_RECEIVE))
         s->receiving = RECEIVE_ENDING;
 }
@@ -256,7 +264,7 @@ void udp_step(struct ring *r, struct slot *s)
         if (!slot_is(s, serial) || !s->drained)
             return;
     }
-    receive_want(r, s, s->up ? RECEIVE_PLAIN : RECEIVE_NAMED);
+    receive_want(r, s, !s->up ? RECEIVE_NAMED : beat_steady(r, s) ? RECEIVE_ASKED : RECEIVE_PLAIN);
 }
 
 static void packet_named(struct ring *r, struct slot *s, uint8_t *at, int res)
@@ -285,7 +293,7 @@ void packet_received(struct ring *r, struct slot *s, enum ring_op op, int res, u
     if (res >= 0 && !s->dead) {
         if (op == OP_NAMED && has)
             packet_named(r, s, r->memory + (size_t)number * BUFFER_STRIDE, res);
-        else if (op == OP_RECEIVE && s->drained)
+        else if (op != OP_NAMED && s->drained)
             packet_deliver(r, s, has ? buffer_at(r, number, (uint32_t)res) : SLICE_NONE, &s->peer);
         else
             r->core.dropped++; /* between two peers: nobody can say whose it is */

@@ -14,8 +14,9 @@
 #define EVENTS_PER_CLOCK   32
 /* With so few legs what comes is heard after 1 ms at most, not after a whole tick: it costs little.
  */
-#define LIGHT_MEMBERS 500
-#define LIGHT_WAIT_NS MS(1)
+#define LIGHT_MEMBERS     500
+#define LIGHT_WAIT_NS     MS(1)
+#define BEAT_MEMBERS_LAST 400 /* and does not change with each that comes and goes */
 /* With even fewer at once: each event may cost a round of its own. */
 #define FEW_MEMBERS  16
 #define MEMORY_BYTES 268435456 /* of blocks, where the set-up names none */
@@ -23,6 +24,8 @@
 #define OVERDUE_NS MS(1)
 /* Members that a slot may have beside twice its share of all. */
 #define SLOT_ROOM 16
+
+_Static_assert(IO_BEATS == SLOTS_PER_FRAME, "a beat is the tick of a slot");
 
 /* ---- handling ---- */
 
@@ -286,6 +289,26 @@ static void serve_slots(struct shard *shard, int64_t grace_ns, bool at_once)
     }
 }
 
+/* Where there are many, io hears whose packets keep a beat when the tick of that has come. */
+static void tell_beats(struct shard *shard)
+{
+    const struct io_ops *ops = shard->io->ops;
+    int64_t tick = shard->now_ns / TICK_NS;
+    bool many = shard->members >= (shard->beating ? BEAT_MEMBERS_LAST : LIGHT_MEMBERS);
+
+    if (!ops->beat || (!many && !shard->beating))
+        return;
+    if (!many) {
+        ops->beat(shard->io, IO_NO_BEAT);
+    } else {
+        if (!shard->beating || tick - shard->beat_tick > CATCH_UP_TICKS_MAX)
+            shard->beat_tick = tick - 1;
+        while (shard->beat_tick < tick)
+            ops->beat(shard->io, (uint32_t)(++shard->beat_tick % SLOTS_PER_FRAME));
+    }
+    shard->beating = many;
+}
+
 /* In time, what has come is heard first, for a slot may take along what it leads to. But when the
  * machine has stood still, much has come, and every packet that is owed would wait for all of it to
  * be heard. */
@@ -293,10 +316,11 @@ static void on_io_woken(void *context)
 {
     struct shard *shard = context;
 
-    if (shard->members == 0)
+    if (shard->members == 0 && !shard->beating)
         return;
     look_at_clock(shard);
     serve_slots(shard, OVERDUE_NS, true);
+    tell_beats(shard);
 }
 
 /* ---- metrics ---- */
@@ -327,6 +351,8 @@ static void tell_metrics(struct shard *shard)
     metrics_set(METRIC_FRAMES_USED, frame_pool_used(shard->pool));
     metrics_set(METRIC_FRAMES_SIZE, frame_pool_size(shard->pool));
     metrics_set(METRIC_OWN_BYTES, (int64_t)shard_own_bytes(shard));
+    if (shard->io && shard->io->ops->asked_count)
+        metrics_set(METRIC_SOCKETS_ASKED, shard->io->ops->asked_count(shard->io));
     tell_more(METRIC_QUEUE_REFUSED, &shard->told_dropped, shard->dropped);
     tell_more(METRIC_HANDLERS_SLOW, &shard->told_slow, shard->slow);
     tell_more(METRIC_FRAMES_REFUSED, &shard->told_refused, frame_pool_refused(shard->pool));

@@ -70,6 +70,8 @@ struct shard {
     uint32_t slot_members[SLOTS_PER_FRAME];
     uint32_t members;
     int64_t slot_tick; /* the next tick whose slot is served */
+    int64_t beat_tick; /* the last that io was told; while it is told any */
+    bool beating;
 
     struct msg outbox[OUTBOX_MAX]; /* control messages for hosts whose ring is full, in order */
     uint32_t outbox_count;

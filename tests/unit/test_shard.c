@@ -650,90 +650,6 @@ static void a_second_end_leaves_the_host_to_be_woken(void **state)
     mesh_free(&mesh);
 }
 
-/* ---- waiting ---- */
-
-#define ROUNDS 3 /* of a loop until it is told to end */
-
-static struct {
-    struct io io;
-    struct shard *shard;
-    struct actor *root;
-    int64_t longest_ns;
-    uint32_t rounds, whole; /* of them waited their time out */
-} idle;
-
-static void idle_wait(struct io *io, int64_t timeout_ns, bool tick)
-{
-    (void)io;
-    idle.whole += tick;
-    idle.longest_ns = timeout_ns > idle.longest_ns ? timeout_ns : idle.longest_ns;
-    test_now_ns += MS(1);
-    if (++idle.rounds < ROUNDS)
-        return;
-    actor_stop(idle.shard, idle.root->id, REASON_NONE);
-    shard_finish(idle.shard);
-}
-
-static void idle_free(struct io *io)
-{
-    (void)io;
-}
-
-static uint32_t idle_close_owned(struct io *io, uint64_t owner)
-{
-    (void)io;
-    (void)owner;
-    return 0;
-}
-
-static int idle_new(const struct io_setup *setup, struct io **out)
-{
-    static const struct io_ops ops = {
-        .name = "idle", .free = idle_free, .close_owned = idle_close_owned, .wait = idle_wait};
-
-    (void)setup;
-    idle.io.ops = &ops;
-    *out = &idle.io;
-    return 0;
-}
-
-/* How many of its rounds a shard waits out that has so many legs, and how long at most. */
-static uint32_t whole_rounds(uint32_t legs)
-{
-    struct shard_type types[] = {{&node_type, legs + 1}};
-    struct shard_setup setup = {.clock = {.now_ns = now_ns, .wall_ms = now_ns},
-                                .frames_max = 64,
-                                .types = types,
-                                .type_count = 1,
-                                .io_new = idle_new};
-
-    memset(&idle, 0, sizeof(idle));
-    trail[0] = '\0';
-    test_now_ns = SECONDS(1);
-    assert_int_equal(shard_new(&setup, &idle.shard), 0);
-    idle.root = &make_node(idle.shard, NULL, "root")->actor;
-    for (uint32_t i = 0; i < legs; i++)
-        actor_slot_join(&make_node(idle.shard, idle.root, "leg")->actor,
-                        shard_emptiest_slot(idle.shard));
-    shard_turn(idle.shard);
-    shard_run(idle.shard);
-    shard_free(&idle.shard);
-    assert_true(idle.rounds >= ROUNDS);
-    return idle.whole;
-}
-
-/* An event is heard at once where there are few legs, after 1 ms with more, with many at a tick. */
-static void waits_as_long_as_its_legs_are_many(void **state)
-{
-    (void)state;
-    assert_int_equal(whole_rounds(2), 0);
-    assert_in_range(idle.longest_ns, 1, MS(1));
-    assert_true(whole_rounds(20) >= ROUNDS);
-    assert_in_range(idle.longest_ns, 1, MS(1));
-    assert_true(whole_rounds(600) >= ROUNDS);
-    assert_in_range(idle.longest_ns, MS(1) + 1, MS(2));
-}
-
 /* Who may choose a slot by something else than its emptiness must not fill one. */
 static void a_slot_takes_twice_its_share(void **state)
 {
@@ -772,7 +688,6 @@ int main(void)
         cmocka_unit_test(a_slot_takes_twice_its_share),
         cmocka_unit_test(stops_leaves_first_and_forgets_ids),
         cmocka_unit_test(memory_is_given_back_in_any_order),
-        cmocka_unit_test(waits_as_long_as_its_legs_are_many),
         cmocka_unit_test(ends_by_force_who_does_not_stop),
         cmocka_unit_test(last_words_come_before_the_end),
         cmocka_unit_test(full_queue_ends_the_sender_or_drops),
