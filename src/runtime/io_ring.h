@@ -94,6 +94,7 @@ struct ring {
     uint32_t held_count;
 
     uint32_t beat;                     /* whose tick it is, or IO_NO_BEAT */
+    uint32_t tick;                     /* counts them */
     struct asked_list beats[IO_BEATS]; /* who is asked in the ticks of each, */
     struct asked_list later[2];        /* and who in the next tick; the other is gone through */
     uint32_t asked;                    /* sockets in `beats` */

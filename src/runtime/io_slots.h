@@ -52,15 +52,17 @@ struct slot {
     bool dead;         /* its id fails */
     bool up;           /* connected, or the file is open */
     bool paused;       /* by the user */
-    bool todo_listed;  /* outlives the occupant, as the two lists do */
-    bool ready_listed;
     /* io_uring's, UDP: see io_uring_beat.c */
-    uint8_t beat;      /* in whose ticks its packets come, */
-    bool beat_spread;  /* and in the next one's as well */
-    uint16_t beats;    /* how many have */
-    uint8_t beat_miss; /* asked in vain, in a row */
-    uint8_t beat_late; /* heard a tick late, of the last few */
+    uint8_t beat;        /* in whose ticks its packets come, */
+    uint8_t beat_tick;   /* listened to: when the last one came */
+    uint16_t beats;      /* how many have */
+    uint8_t beat_length; /* of the last one, its low bits */
+    bool beat_flag;      /* listened to: in the next tick as well; asked: there was more to hear */
+    uint8_t beat_miss;   /* asked in vain, in a row */
+    uint8_t beat_late;   /* heard a tick late, of the last few */
 
+    bool todo_listed; /* outlives the occupant, as the two lists do */
+    bool ready_listed;
     uint8_t pend;   /* deferred events: enum slot_pend */
     bool flush;     /* dead, but what is queued still goes out */
     bool shut;      /* flushed: our end is closed, the peer's is awaited */

@@ -10,9 +10,10 @@
  *
  * A packet that comes late is heard at the next tick. One that comes beside the beat (another
  * protocol's on the same port, a burst) may be left behind by a receive that takes one only: after
- * every BEAT_LOOK packets a socket is asked once more. Who sends faster or slower than this clock
- * wanders through the ticks: being late often moves the beat, and whoever comes earlier and earlier
- * is found when the socket is listened to again. */
+ * one of another length, and after every BEAT_LOOK, a socket is asked once more; whoever has still
+ * more keeps no beat and is listened to. Who sends faster or slower than this clock wanders through
+ * the ticks: being late often moves the beat, and whoever comes earlier and earlier is found when
+ * the socket is listened to again. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -67,21 +68,27 @@ bool beat_steady(const struct ring *r, const struct slot *s)
 void beat_note(struct ring *r, struct slot *s)
 {
     uint32_t ahead = (r->beat + IO_BEATS - s->beat) % IO_BEATS;
+    bool second = s->beats && s->beat_tick == (uint8_t)r->tick;
 
     if (r->beat == IO_NO_BEAT)
         return;
-    if (ahead == IO_BEATS - 1 && !s->beat_spread) {
+    s->beat_tick = (uint8_t)r->tick;
+    if (second) {
+        s->beats = 0;
+        return;
+    }
+    if (ahead == IO_BEATS - 1 && !s->beat_flag) {
         s->beat = (uint8_t)r->beat;
-        s->beat_spread = true;
+        s->beat_flag = true;
     } else if (ahead == 1) {
-        s->beat_spread = true;
+        s->beat_flag = true;
     } else if (ahead != 0) {
         s->beat = (uint8_t)r->beat;
-        s->beat_spread = false;
+        s->beat_flag = false;
         s->beats = 0;
     }
     s->beats++;
-    if (s->beats >= BEAT_STEADY && beat_steady(r, s))
+    if (beat_steady(r, s))
         slot_todo(&r->core, s);
 }
 
@@ -99,9 +106,9 @@ static struct asked_list *list_of(struct ring *r, const struct slot *s)
 
 void beat_join(struct ring *r, struct slot *s)
 {
-    if (s->beat_spread) /* at the later of two ticks all of its packets are there */
+    if (s->beat_flag) /* at the later of two ticks all of its packets are there */
         s->beat = (uint8_t)((s->beat + 1) % IO_BEATS);
-    s->beat_spread = false;
+    s->beat_flag = false;
     s->beat_miss = s->beat_late = 0;
     s->receiving = RECEIVE_ASKED;
     struct asked_list *list = list_of(r, s);
@@ -174,6 +181,7 @@ void uring_beat(struct io *io, uint32_t beat)
     struct ring *r = (struct ring *)io;
 
     r->beat = beat;
+    r->tick++;
     if (beat == IO_NO_BEAT) {
         listen_to_all(r);
         return;
@@ -198,23 +206,43 @@ static void missed(struct ring *r, struct slot *s)
         beat_lost(r, s);
 }
 
-static void heard(struct ring *r, struct slot *s)
+static void move_on(struct ring *r, struct slot *s)
 {
-    s->beats++;
+    uint16_t beats = s->beats;
+
+    beat_leave(r, s);
+    s->beats = beats;
+    s->beat_flag = true;
+    beat_join(r, s);
+}
+
+/* What it was asked for; a packet of another length is perhaps not the one of this beat. */
+static void heard(struct ring *r, struct slot *s, uint8_t length)
+{
+    bool look = ++s->beats % BEAT_LOOK == 0 || length != s->beat_length;
+
+    s->beat_length = length;
+    s->beat_flag = false;
     s->beat_late = (uint8_t)(s->beat_late + (s->beat_miss > 0));
     s->beat_miss = 0;
-    if (s->beats >= BEAT_STEADY + BEAT_PACKETS) {
+    if (s->beats >= BEAT_STEADY + BEAT_PACKETS)
         beat_lost(r, s);
-    } else if (s->beat_late >= BEAT_LATE) {
-        uint16_t beats = s->beats;
-        beat_leave(r, s);
-        s->beats = beats;
-        s->beat_spread = true;
-        beat_join(r, s);
-    } else if (s->beats % BEAT_LOOK == 0) {
-        s->beat_late = 0;
+    else if (s->beat_late >= BEAT_LATE)
+        move_on(r, s);
+    else if (look)
         ask_again(r, s);
-    }
+    if (s->beats % BEAT_LOOK == 0)
+        s->beat_late = 0;
+}
+
+/* One may come beside the beat; where there is still more, much has been left behind. */
+static void heard_more(struct ring *r, struct slot *s)
+{
+    if (s->beat_flag)
+        beat_lost(r, s);
+    else
+        ask_again(r, s);
+    s->beat_flag = true;
 }
 
 void beat_answered(struct ring *r, const struct io_uring_cqe *cqe)
@@ -228,11 +256,13 @@ void beat_answered(struct ring *r, const struct io_uring_cqe *cqe)
             buffer_put(r, cqe->flags >> IORING_CQE_BUFFER_SHIFT);
         return;
     }
-    if (s->receiving == RECEIVE_ASKED && expected && cqe->res < 0)
-        missed(r, s);
-    else if (s->receiving == RECEIVE_ASKED && expected)
-        heard(r, s);
-    else if (s->receiving == RECEIVE_ASKED && cqe->res >= 0)
-        ask_again(r, s);
+    if (s->receiving == RECEIVE_ASKED) {
+        if (expected && cqe->res < 0)
+            missed(r, s);
+        else if (expected)
+            heard(r, s, (uint8_t)cqe->res);
+        else if (cqe->res >= 0)
+            heard_more(r, s);
+    }
     packet_received(r, s, OP_ASK, cqe->res, cqe->flags);
 }
