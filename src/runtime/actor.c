@@ -29,16 +29,6 @@ struct actor *actor_list_take(struct actor_list *list)
     return a;
 }
 
-struct msg msg_make(struct actor_id to, uint16_t type, const void *body, size_t body_bytes)
-{
-    struct msg m = {.to = to, .type = type};
-
-    assert(body_bytes <= MSG_BODY_BYTES);
-    if (body_bytes)
-        memcpy(m.body, body, body_bytes);
-    return m;
-}
-
 /* ---- spawning ---- */
 
 static struct slab *slab_of(struct shard *shard, const struct actor_type *type)
@@ -215,6 +205,12 @@ static void log_ledger(struct actor *a)
               a->ledger.frames, a->ledger.blocks);
 }
 
+/* The next place in the shard's own queue, where there is room. */
+static struct msg *queue_place(struct shard *shard)
+{
+    return &shard->queue[(shard->queue_head + shard->queue_count++) % LOCAL_QUEUE_MAX];
+}
+
 /* Behind what the child itself has sent; when the queue is full, at once. */
 static void tell_parent(struct shard *shard, struct actor *parent, struct msg *m)
 {
@@ -222,8 +218,7 @@ static void tell_parent(struct shard *shard, struct actor *parent, struct msg *m
         shard_dispatch(shard, parent, m);
         return;
     }
-    uint32_t at = (shard->queue_head + shard->queue_count++) % LOCAL_QUEUE_MAX;
-    shard->queue[at] = *m;
+    *queue_place(shard) = *m;
 }
 
 static void bury(struct actor *a)
@@ -340,7 +335,8 @@ void shard_fire_timers(struct shard *shard)
         struct actor *a = t->owner;
         struct timer_msg body = {.tag = t->tag};
         timer_unlink(a, t);
-        struct msg m = msg_make(a->id, MSG_TIMER, &body, sizeof(body));
+        struct msg m;
+        msg_fill(&m, a->id, MSG_TIMER, &body, sizeof(body));
         shard_dispatch(shard, a, &m);
     }
 }
@@ -475,16 +471,25 @@ bool actor_send(struct actor *from, struct msg *m, enum if_full policy)
     }
     if (shard->queue_count == LOCAL_QUEUE_MAX)
         return refused(from, m, policy);
-    uint32_t at = (shard->queue_head + shard->queue_count++) % LOCAL_QUEUE_MAX;
-    shard->queue[at] = *m;
+    *queue_place(shard) = *m;
     return true;
 }
 
 bool actor_send_body(struct actor *from, struct actor_id to, uint16_t type, enum if_full policy,
                      frame_ref take, const void *body, size_t body_bytes)
 {
-    struct msg m = msg_make(to, type, body, body_bytes);
+    struct shard *shard = from->shard;
 
+    /* Made where it is queued. */
+    if (to.shard == shard->setup.index && shard->queue_count < LOCAL_QUEUE_MAX &&
+        is_there(shard, to)) {
+        struct msg *at = queue_place(shard);
+        msg_fill(at, to, type, body, body_bytes);
+        at->from = from->id;
+        at->frame = take;
+        return true;
+    }
+    struct msg m = msg_make(to, type, body, body_bytes);
     m.frame = take;
     return actor_send(from, &m, policy);
 }

@@ -12,9 +12,11 @@
 #ifndef RUNTIME_ACTOR_H
 #define RUNTIME_ACTOR_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/block.h"
 #include "base/cache.h"
@@ -127,8 +129,28 @@ enum if_full {
  * the receiver is gone or it was dropped. */
 bool actor_send(struct actor *from, struct msg *m, enum if_full policy);
 
-/* A message with its body copied in. */
-struct msg msg_make(struct actor_id to, uint16_t type, const void *body, size_t body_bytes);
+/* A message with its body copied in. The first fills it where it is: to copy at once what was just
+ * written in smaller pieces waits until all that was written before has reached the cache. */
+static inline void msg_fill(struct msg *m, struct actor_id to, uint16_t type, const void *body,
+                            size_t body_bytes)
+{
+    assert(body_bytes <= MSG_BODY_BYTES);
+    memset(m, 0, sizeof(*m));
+    m->to = to;
+    m->type = type;
+    if (body_bytes)
+        memcpy(m->body, body, body_bytes);
+}
+
+static inline struct msg msg_make(struct actor_id to, uint16_t type, const void *body,
+                                  size_t body_bytes)
+{
+    struct msg m;
+
+    msg_fill(&m, to, type, body, body_bytes);
+    return m;
+}
+
 /* actor_send in one line: SEND(a, to, MSG_X, IF_FULL_STOP, FRAME_NONE, struct x_msg, .field = ...).
  */
 #define SEND(from, to, type, policy, frame_taken, body_type, ...)                                  \

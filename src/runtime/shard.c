@@ -258,7 +258,8 @@ static void serve_slot(struct shard *shard, int64_t tick)
 
     while (place) {
         struct slot_place *next = place->next; /* the handler may leave the slot */
-        struct msg m = msg_make(place->actor->id, MSG_SLOT, &body, sizeof(body));
+        struct msg m;
+        msg_fill(&m, place->actor->id, MSG_SLOT, &body, sizeof(body));
         if (next && next->next) /* whose first line has been fetched with this one's */
             cache_fetch_lines(container_of(next->next, struct actor, slot), shard->hot_slotted);
         shard_dispatch(shard, place->actor, &m);
