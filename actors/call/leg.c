@@ -191,6 +191,16 @@ static void detect(struct leg *leg, const int16_t *pcm, size_t n)
     }
 }
 
+/* Most legs have the recogniser's rate, and do not touch the filter's state then. */
+static size_t to_listen_rate(const struct leg *leg, struct resample *resample, int16_t *out,
+                             const int16_t *pcm, size_t n)
+{
+    if (leg->peers.listen_rate_hz != leg->rate_hz)
+        return resample_run(resample, out, pcm, n);
+    memcpy(out, pcm, n * sizeof(*pcm));
+    return n;
+}
+
 /* A frame with these samples at the rate the recogniser wants, or FRAME_NONE: 20 ms are lost, the
  * call is not. */
 static frame_ref frame_of(struct leg *leg, struct resample *resample, const int16_t *pcm, size_t n,
@@ -201,7 +211,7 @@ static frame_ref frame_of(struct leg *leg, struct resample *resample, const int1
     if (ref == FRAME_NONE)
         return FRAME_NONE;
     struct frame *f = frame_at(pool_of(leg), ref);
-    size_t made = resample_run(resample, frame_pcm(f), pcm, n);
+    size_t made = to_listen_rate(leg, resample, frame_pcm(f), pcm, n);
     f->len = (uint32_t)(made * sizeof(int16_t));
     f->rate_hz = leg->peers.listen_rate_hz;
     f->sample = sample * leg->peers.listen_rate_hz / leg->rate_hz;
