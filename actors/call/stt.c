@@ -22,16 +22,18 @@ struct kept {
     int16_t *pcm; /* NULL: nobody could take over */
     size_t samples, samples_max;
     size_t given; /* to the provider in use */
-    bool finish;  /* all of it is there, and the provider is to be told so */
 };
 
 /* What each piece of sound touches comes first. */
 struct stt {
     struct actor actor;
-    _Alignas(64) struct actor_id call, leg;
+    _Alignas(64) struct actor_id call;
+    struct actor_id leg;
     uint32_t epoch;
     bool listening;
     bool open;            /* the utterance of `epoch` is going on, or its final has not come */
+    bool finish_kept;     /* all of it is kept, and the provider is to be told so */
+    bool other_rate;      /* the provider's is not the leg's */
     uint32_t leg_rate_hz; /* of what the leg gives: the first provider's */
     struct kept kept;
     struct engine engine;
@@ -81,7 +83,7 @@ static void feed(struct stt *stt, const int16_t *pcm, size_t samples)
 {
     int16_t out[PIECE_SAMPLES * 6]; /* 8 to 48 kHz at worst */
 
-    if (stt->resample.filter) {
+    if (stt->other_rate) {
         samples = resample_run(&stt->resample, out, pcm, samples);
         pcm = out;
     }
@@ -105,8 +107,8 @@ static void give(struct stt *stt)
         k->given += part;
         feed(stt, k->pcm + k->given - part, part);
     }
-    if (k->finish && k->given == k->samples) {
-        k->finish = false;
+    if (stt->finish_kept && k->given == k->samples) {
+        stt->finish_kept = false;
         finish(stt);
     }
 }
@@ -160,7 +162,7 @@ static void kept_free(struct kept *k)
 static void forget_kept(struct stt *stt)
 {
     stt->kept.samples = stt->kept.given = 0;
-    stt->kept.finish = false;
+    stt->finish_kept = false;
 }
 
 /* ---- the utterance ---- */
@@ -206,7 +208,7 @@ static void on_finish(struct stt *stt, uint32_t epoch)
         engine_command(&stt->engine, INPUT_FINISH, epoch, SLICE_NONE);
         return;
     }
-    stt->kept.finish = true;
+    stt->finish_kept = true;
     give(stt);
 }
 
@@ -232,12 +234,13 @@ static void repeat(struct engine *e)
         engine_fail_with(&stt->engine, stt->epoch, EINVAL, "it cannot hear at this rate");
         return;
     }
+    stt->other_rate = stt->leg_rate_hz != rate_hz;
     if (!stt->open)
         return;
     log_info("stt", NULL, "%s hears %zu ms of the utterance again", stt->engine.ops->name,
              stt->kept.samples * 1000 / stt->leg_rate_hz);
     stt->kept.given = 0;
-    stt->kept.finish = finished;
+    stt->finish_kept = finished;
     say_speech(stt);
     give(stt);
 }
@@ -334,8 +337,7 @@ static const char *stt_provider(const struct actor *a)
 const struct actor_type stt_type = {.name = "stt",
                                     .size_bytes = sizeof(struct stt),
                                     .hot = ACTOR_HOT(struct stt, actor, actor.parent) |
-                                           ACTOR_HOT(struct stt, call, engine.failure.fatal) |
-                                           ACTOR_HOT(struct stt, resample, resample.fast),
+                                           ACTOR_HOT(struct stt, call, engine.failure.fatal),
                                     .handle = stt_handle,
                                     .state = stt_state,
                                     .detail = stt_provider};
