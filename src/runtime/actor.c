@@ -40,6 +40,11 @@ static struct slab *slab_of(struct shard *shard, const struct actor_type *type)
     return NULL;
 }
 
+static struct actor *actor_in(const struct slab *slab, uint32_t slot)
+{
+    return (struct actor *)(void *)(slab->memory + (slot - slab->base) * slab->stride);
+}
+
 static struct actor *slot_take(struct shard *shard, const struct actor_type *type)
 {
     struct slab *slab = slab_of(shard, type);
@@ -47,10 +52,8 @@ static struct actor *slot_take(struct shard *shard, const struct actor_type *typ
     if (slab->free_count == 0)
         return NULL;
     uint32_t slot = slab->free[--slab->free_count];
-    struct actor *a = (struct actor *)(void *)(slab->memory + (slot - slab->base) * slab->stride);
+    struct actor *a = actor_in(slab, slot);
     memset(a, 0, type->size_bytes);
-    if (++shard->generations[slot] == 0)
-        shard->generations[slot] = 1; /* 0 is nobody */
     a->id.slot = slot & 0xFFFFFFu;
     a->id.shard = shard->setup.index & 0xFFu;
     a->id.generation = shard->generations[slot];
@@ -69,6 +72,8 @@ static void slot_give_back(struct actor *a)
     struct slab *slab = slab_of(shard, a->type);
 
     shard->actors[a->id.slot] = NULL;
+    if (++shard->generations[a->id.slot] == 0)
+        shard->generations[a->id.slot] = 1; /* 0 is nobody */
     shard->actors_used--;
     slab->used--;
     slab->free[slab->free_count++] = a->id.slot;
@@ -443,14 +448,16 @@ static bool refused(struct actor *from, struct msg *m, enum if_full policy)
     return false;
 }
 
-/* As actor_find() without touching the actor, which is fetched meanwhile: of one that has ended and
- * is not buried yet it says yes, and the message is stale when its turn comes. */
+/* As actor_find() without touching the actor, nor the pointer to it: it is fetched meanwhile. Of
+ * one that has ended and is not buried yet it says yes, and the message is stale when its turn
+ * comes.
+ */
 static bool is_there(const struct shard *shard, struct actor_id id)
 {
-    if (id.slot >= shard->slots_total || !shard->actors[id.slot] ||
-        shard->generations[id.slot] != id.generation)
+    if (id.slot >= shard->slots_total || shard->generations[id.slot] != id.generation)
         return false;
-    cache_fetch_lines(shard->actors[id.slot], shard->hot[shard->kinds[id.slot]]);
+    uint8_t kind = shard->kinds[id.slot];
+    cache_fetch_lines(actor_in(&shard->slabs[kind], id.slot), shard->hot[kind]);
     return true;
 }
 

@@ -459,6 +459,8 @@ static void types_init(struct shard *shard)
     for (size_t i = 0; i < setup->type_count; i++) {
         const struct slab *slab = &shard->slabs[i];
         memset(shard->kinds + slab->base, (int)i, slab->max);
+        for (uint32_t slot = slab->base; slot < slab->base + slab->max; slot++)
+            shard->generations[slot] = 1;
         shard->hot[i] = slab->type->hot | 1;
         shard->hot_slotted |= slab->type->hot;
     }

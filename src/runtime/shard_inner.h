@@ -53,7 +53,7 @@ struct shard {
 
     struct slab slabs[ACTOR_TYPES_MAX];
     struct actor **actors;         /* by slot, NULL: free */
-    uint32_t *generations;         /* by slot */
+    uint32_t *generations;         /* by slot: of who lives there, or will next */
     uint8_t *kinds;                /* by slot: which slab it lies in */
     uint64_t hot[ACTOR_TYPES_MAX]; /* by slab: the lines fetched ahead of an actor */
     uint64_t hot_slotted;          /* of those that may be in a 20 ms slot */
