@@ -338,6 +338,7 @@ const struct actor_type stt_type = {.name = "stt",
                                     .size_bytes = sizeof(struct stt),
                                     .hot = ACTOR_HOT(struct stt, actor, actor.parent) |
                                            ACTOR_HOT(struct stt, call, engine.failure.fatal),
+                                    .hot_beyond = offsetof(struct stt, engine.state),
                                     .handle = stt_handle,
                                     .state = stt_state,
                                     .detail = stt_provider};

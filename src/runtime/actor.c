@@ -40,11 +40,6 @@ static struct slab *slab_of(struct shard *shard, const struct actor_type *type)
     return NULL;
 }
 
-static struct actor *actor_in(const struct slab *slab, uint32_t slot)
-{
-    return (struct actor *)(void *)(slab->memory + (slot - slab->base) * slab->stride);
-}
-
 static struct actor *slot_take(struct shard *shard, const struct actor_type *type)
 {
     struct slab *slab = slab_of(shard, type);
@@ -52,7 +47,7 @@ static struct actor *slot_take(struct shard *shard, const struct actor_type *typ
     if (slab->free_count == 0)
         return NULL;
     uint32_t slot = slab->free[--slab->free_count];
-    struct actor *a = actor_in(slab, slot);
+    struct actor *a = shard_actor_in(shard, slot);
     memset(a, 0, type->size_bytes);
     a->id.slot = slot & 0xFFFFFFu;
     a->id.shard = shard->setup.index & 0xFFu;
@@ -448,16 +443,14 @@ static bool refused(struct actor *from, struct msg *m, enum if_full policy)
     return false;
 }
 
-/* As actor_find() without touching the actor, nor the pointer to it: it is fetched meanwhile. Of
- * one that has ended and is not buried yet it says yes, and the message is stale when its turn
- * comes.
- */
+/* As actor_find() without touching the actor, nor the pointer to it. Of one that has ended and is
+ * not buried yet it says yes, and the message is stale when its turn comes. */
 static bool is_there(const struct shard *shard, struct actor_id id)
 {
     if (id.slot >= shard->slots_total || shard->generations[id.slot] != id.generation)
         return false;
-    uint8_t kind = shard->kinds[id.slot];
-    cache_fetch_lines(actor_in(&shard->slabs[kind], id.slot), shard->hot[kind]);
+    if (shard->queue_count <= FETCH_AHEAD) /* else it is when its turn is near */
+        shard_fetch(shard, id.slot);
     return true;
 }
 

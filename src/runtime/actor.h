@@ -36,6 +36,7 @@ struct actor_type {
     const char *name;
     size_t size_bytes; /* of the whole struct */
     uint64_t hot; /* ACTOR_HOT()s: what each packet touches, fetched ahead; 0: the first line */
+    size_t hot_beyond; /* offset of a pointer, in these, to what it touches too; 0: none */
     void (*handle)(struct actor *a, const struct msg *m);
     /* Name of its present state, for GET /actors and logs; NULL: "running". */
     const char *(*state)(const struct actor *a);

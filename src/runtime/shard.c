@@ -72,6 +72,22 @@ static void look_at_clock(struct shard *shard)
     shard->clock_events = 0;
 }
 
+/* What the messages in turn will touch: of one a little later its receiver, of the next one what
+ * that points to. */
+static void fetch_queued(const struct shard *shard)
+{
+    if (shard->queue_count > FETCH_AHEAD) {
+        uint32_t later = (shard->queue_head + FETCH_AHEAD) % LOCAL_QUEUE_MAX;
+        shard_fetch(shard, shard->queue[later].to.slot);
+    }
+    uint32_t slot = shard->queue[shard->queue_head].to.slot;
+    size_t beyond = shard->slabs[shard->kinds[slot]].type->hot_beyond;
+    if (shard->queue_count && beyond) {
+        const uint8_t *a = (const uint8_t *)shard_actor_in(shard, slot);
+        cache_fetch_line(*(void *const *)(const void *)(a + beyond));
+    }
+}
+
 static void deliver_local(struct shard *shard)
 {
     struct msg m = shard->queue[shard->queue_head];
@@ -79,6 +95,7 @@ static void deliver_local(struct shard *shard)
     shard->queue_head = (shard->queue_head + 1) % LOCAL_QUEUE_MAX;
     if (--shard->queue_count == 0)
         shard->queue_head = 0; /* or 2 MB were gone through, and fall out of the cache, in turn */
+    fetch_queued(shard);
     struct actor *a = actor_find(shard, m.to);
     if (a) {
         shard_dispatch(shard, a, &m);

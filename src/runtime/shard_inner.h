@@ -11,6 +11,8 @@
 #define SLOW_HANDLER_NS     MS(5)
 #define LANE_SESSIONS_MAX   16384
 #define WORKERS_MAX         (LANE_COUNT * LANE_WORKERS_MAX)
+/* Messages before a queued one's turn at which its receiver's memory is fetched. */
+#define FETCH_AHEAD 2
 
 /* All actors of one type: slots base..base+max-1 of the shard, in one mapping. */
 struct slab {
@@ -107,6 +109,19 @@ void lane_close_owned(struct actor *a);
 /* Tells workers of closed sessions that there was no room for; the outbox comes first. */
 void lane_close_rest(struct shard *shard);
 void lane_clients_init(struct shard *shard);
+
+/* Where the actor of a slot lies, whether there is one or not. */
+static inline struct actor *shard_actor_in(const struct shard *shard, uint32_t slot)
+{
+    const struct slab *slab = &shard->slabs[shard->kinds[slot]];
+
+    return (struct actor *)(void *)(slab->memory + (slot - slab->base) * slab->stride);
+}
+
+static inline void shard_fetch(const struct shard *shard, uint32_t slot)
+{
+    cache_fetch_lines(shard_actor_in(shard, slot), shard->hot[shard->kinds[slot]]);
+}
 
 static inline uint64_t actor_owner(const struct actor *a)
 {
