@@ -77,7 +77,7 @@ _Static_assert(offsetof(struct leg, playout) % 64 == 0, "its hot part begins a c
 
 /* The lines of it that each packet touches, for its actor's type. */
 #define LEG_HOT(type, leg)                                                                         \
-    (ACTOR_HOT(type, leg, leg.playout) | ACTOR_HOT(type, leg.playout, leg.playout.underruns))
+    (ACTOR_HOT(type, leg, leg.playout) | ACTOR_HOT(type, leg.playout, leg.playout.runs))
 
 void leg_init(struct leg *leg, struct actor *a, const struct leg_ops *ops,
               const struct leg_format *format);

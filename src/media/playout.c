@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "base/cache.h"
 #include "base/clock.h"
 
 /* ---- the two axes ---- */
@@ -122,7 +123,7 @@ static int64_t heard_by_time(struct playout *p, int64_t now_ns)
 /* A mark that is still out says that its piece has not been heard to its end. */
 static int64_t marks_ceiling(struct playout *p, int64_t now_ns)
 {
-    for (uint32_t i = p->piece_head; i != p->piece_tail; i++) {
+    for (uint32_t i = p->piece_head; i != p->piece_tail && p->marks_made; i++) {
         const struct playout_piece *piece = piece_at(p, i);
         int64_t patience_ns = p->latency_ns + MS(PLAYOUT_MARK_WAIT_MS);
         if (piece->mark && !piece->echoed && now_ns < piece->mark_due_ns + patience_ns)
@@ -134,6 +135,8 @@ static int64_t marks_ceiling(struct playout *p, int64_t now_ns)
 static void entry_retire(struct playout *p)
 {
     frame_put(p->pool, &p->entries[p->entry_head++ % PLAYOUT_ENTRIES_MAX]);
+    p->oldest = p->entry_head == p->entry_tail ? FRAME_NONE
+                                               : p->entries[p->entry_head % PLAYOUT_ENTRIES_MAX];
 }
 
 /* All that was sent was heard, and is gone. */
@@ -155,6 +158,8 @@ static void heard_update(struct playout *p, int64_t now_ns)
             break;
         p->run_head++;
     }
+    if (p->run_head == p->run_tail)
+        p->run_head = p->run_tail = 0; /* or they would go through lines that are in no cache */
     while (p->entry_head != p->entry_sent && end_of(entry_at(p, p->entry_head)) <= p->heard)
         entry_retire(p);
 }
@@ -317,6 +322,8 @@ int playout_push(struct playout *p, frame_ref ref)
     f->sample = p->pushed;
     if (p->entry_sent == p->entry_tail)
         p->next = ref;
+    if (p->entry_head == p->entry_tail)
+        p->oldest = ref;
     p->entries[p->entry_tail++ % PLAYOUT_ENTRIES_MAX] = ref;
     p->pushed += samples;
     piece->end = p->pushed;
@@ -371,6 +378,11 @@ void playout_soon(const struct playout *p)
 {
     if (p->next != FRAME_NONE && !p->held)
         frame_soon(p->pool, p->next, p->config.packet_samples * sizeof(int16_t));
+    if (p->oldest == FRAME_NONE)
+        return;
+    frame_soon(p->pool, p->oldest, 0);
+    cache_fetch_line(&p->entries[p->entry_sent % PLAYOUT_ENTRIES_MAX]);
+    cache_fetch_line(&p->pieces[p->piece_head % PLAYOUT_PIECES_MAX]);
 }
 
 static void run_note(struct playout *p, int64_t clock, int64_t first, uint32_t samples)

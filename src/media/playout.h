@@ -79,12 +79,14 @@ struct playout {
     uint32_t piece_head, piece_tail;
     uint32_t run_head, run_tail;
     frame_ref next; /* in which the next packet's speech begins, as of the last push or pull */
-    /* in a reply alone */
+    /* in a reply alone: a line, with the run that there is as a rule */
     int64_t start_ns;
+    int64_t latency_ns;
     uint32_t generation;
     uint32_t marks_made;
+    frame_ref oldest; /* the first that is not wholly heard; as of the last push or retirement */
     bool latency_learned;
-    int64_t latency_ns;
+    struct playout_run runs[PLAYOUT_RUNS_MAX];
     /* counters */
     uint64_t underruns;        /* gaps inside a reply */
     uint64_t underrun_samples; /* their length */
@@ -92,7 +94,6 @@ struct playout {
     uint64_t skipped_samples;  /* of the clock, passed over because nobody pulled in time */
     uint64_t flushes;
     struct playout_piece last; /* the last one reported as heard */
-    struct playout_run runs[PLAYOUT_RUNS_MAX];
     struct playout_piece pieces[PLAYOUT_PIECES_MAX];
     frame_ref entries[PLAYOUT_ENTRIES_MAX]; /* a frame's `sample` is its place on the speech axis */
 };
