@@ -49,21 +49,22 @@ struct leg_rtp {
     bool stamp_known;
     bool lost;           /* a packet before the next one is missing */
     bool reported;       /* the first report has left */
+    bool key_down;       /* `keys`, which few packets touch, has an event that goes on */
     int64_t last_rtp_ns; /* of the last packet that counted; the start until one has */
     int64_t next_stamp;  /* where the next audio packet belongs if nothing is missing */
     int64_t made_up;     /* samples of silence heard in QUIET, which the next gap has covered */
     int64_t last_heard_ns;
-    struct plc *plc; /* while a loss is concealed */
-    _Alignas(64) struct rtp_source source;
-    struct dtmf_receive keys;
-    _Alignas(64) struct rtp_receive in;
-    struct rtp_send out;
-    struct dtmf_send pressed;
-    _Alignas(64) struct reorder window;
-    struct leg leg;
-    /* now and then */
+    struct plc *plc;          /* while a loss is concealed */
+    struct dtmf_send pressed; /* its first members end the line */
     uint64_t concealed;
     uint64_t refused;
+    struct reorder window;    /* its last members begin a line, */
+    struct rtp_source source; /* the first of this end it */
+    struct dtmf_receive keys;
+    _Alignas(64) struct rtp_send out; /* two lines with */
+    struct rtp_receive in;            /* the first members of this */
+    struct leg leg;
+    /* now and then */
     struct address peer;
     struct actor_timer silence_timer;
     struct actor_timer report_timer;
@@ -73,6 +74,13 @@ struct leg_rtp {
     int64_t last_sr_ns;
     int64_t round_trip_us; /* -1: not known */
 };
+
+_Static_assert(offsetof(struct leg_rtp, pressed.rate_hz) % 64 == 0, "one line");
+_Static_assert(offsetof(struct leg_rtp, window.next) % 64 == 0, "one line begins");
+_Static_assert(offsetof(struct leg_rtp, source.rival_next) -
+                       offsetof(struct leg_rtp, window.next) <=
+                   64,
+               "and holds what is touched of both");
 
 static struct leg_rtp *of_leg(struct leg *leg)
 {
@@ -375,6 +383,7 @@ static void listen_afresh(struct leg_rtp *l)
     }
     end_concealing(l);
     (void)dtmf_receive_reset(&l->keys);
+    l->key_down = false;
     l->stamp_known = false;
     l->lost = false;
     l->made_up = 0;
@@ -403,6 +412,7 @@ static void take_event(struct leg_rtp *l, const struct rtp_packet *p)
         return;
     }
     char digit = dtmf_receive_packet(&l->keys, p->timestamp, &payload, now_of(l)).started;
+    l->key_down = l->keys.active;
     if (digit)
         leg_key(&l->leg, digit);
 }
@@ -451,7 +461,7 @@ static void take_packet(struct leg_rtp *l, const struct rtp_packet *p, struct rt
         listen_afresh(l);
     if (p->pt == PT_EVENT)
         take_event(l, p);
-    else
+    else if (l->key_down)
         (void)dtmf_receive_audio(&l->keys, p->timestamp);
     if (!reorder_pass(&l->window, arrival.seq))
         put_into_window(l, p, arrival);
@@ -669,8 +679,10 @@ static void on_slot(struct leg_rtp *l)
 {
     if (l->window.count)
         listen_on(l);
-    if (l->keys.active)
+    if (l->key_down) {
         (void)dtmf_receive_tick(&l->keys, now_of(l));
+        l->key_down = l->keys.active;
+    }
     keep_hearing(l);
     leg_slot(&l->leg);
 }
@@ -718,11 +730,12 @@ static const char *leg_rtp_state(const struct actor *a)
 }
 
 extern const struct actor_type leg_rtp_type;
-const struct actor_type leg_rtp_type = {.name = "leg_rtp",
-                                        .size_bytes = sizeof(struct leg_rtp),
-                                        .hot = ACTOR_HOT(struct leg_rtp, actor, actor.parent) |
-                                               ACTOR_HOT(struct leg_rtp, state, pressed.rate_hz) |
-                                               ACTOR_HOT(struct leg_rtp, window, window.wait_ns) |
-                                               LEG_HOT(struct leg_rtp, leg),
-                                        .handle = leg_rtp_handle,
-                                        .state = leg_rtp_state};
+const struct actor_type leg_rtp_type = {
+    .name = "leg_rtp",
+    .size_bytes = sizeof(struct leg_rtp),
+    .hot = ACTOR_HOT(struct leg_rtp, actor, actor.parent) |
+           ACTOR_HOT(struct leg_rtp, state, pressed.rate_hz) |
+           ACTOR_HOT(struct leg_rtp, window.next, source.rival_next) |
+           ACTOR_HOT(struct leg_rtp, out, in.suspect_next) | LEG_HOT(struct leg_rtp, leg),
+    .handle = leg_rtp_handle,
+    .state = leg_rtp_state};

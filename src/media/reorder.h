@@ -18,17 +18,18 @@ struct reorder_slot {
     int64_t at_ns;
 };
 
+/* What a packet in order touches comes last. */
 struct reorder {
-    int64_t next; /* the sequence number that may leave */
-    uint32_t count;
-    bool started;
+    struct reorder_slot slots[REORDER_PACKETS_MAX]; /* by seq, ascending */
+    int64_t wait_ns;                                /* one that waits this long and */
     uint32_t packets_max; /* this many waiting give the gap before them up */
-    int64_t wait_ns;      /* so does one that waits this long */
     uint64_t late;
     uint64_t duplicates;
-    uint64_t reordered;                             /* came late and were still in time */
-    uint64_t gaps;                                  /* packets given up */
-    struct reorder_slot slots[REORDER_PACKETS_MAX]; /* by seq, ascending */
+    uint64_t reordered; /* came late and were still in time */
+    uint64_t gaps;      /* packets given up */
+    int64_t next;       /* the sequence number that may leave */
+    uint32_t count;
+    bool started;
 };
 
 /* packets_max is clamped to 1..REORDER_PACKETS_MAX - 1. */

@@ -290,14 +290,14 @@ bool rtp_address_equal(const struct rtp_address *a, const struct rtp_address *b)
 
 void rtp_source_init(struct rtp_source *s, enum rtp_lock lock, const struct rtp_address *announced)
 {
-    *s = (struct rtp_source){.lock = lock, .announced = *announced, .peer = *announced};
+    *s = (struct rtp_source){.lock = (uint8_t)lock, .announced = *announced, .peer = *announced};
 }
 
 void rtp_source_reset(struct rtp_source *s, const struct rtp_address *announced)
 {
     uint64_t refused = s->refused;
 
-    rtp_source_init(s, s->lock, announced);
+    rtp_source_init(s, (enum rtp_lock)s->lock, announced);
     s->refused = refused;
 }
 
@@ -341,7 +341,7 @@ static enum rtp_admission rival(struct rtp_source *s, const struct rtp_address *
         return refuse(s);
     if (!follows && (p->ssrc != s->ssrc || ahead == 0 || ahead > RTP_RELEARN_SEQ))
         return refuse(s);
-    s->rival_run = follows ? s->rival_run + 1 : 1;
+    s->rival_run = (uint8_t)(follows ? s->rival_run + 1 : 1);
     s->rival = *from;
     s->rival_next = (uint16_t)(p->seq + 1);
     return s->rival_run >= RTP_RELEARN_RUN ? move(s, from, p, now_ns) : refuse(s);
@@ -349,7 +349,7 @@ static enum rtp_admission rival(struct rtp_source *s, const struct rtp_address *
 
 static bool lock_permits(const struct rtp_source *s, const struct rtp_address *from)
 {
-    switch (s->lock) {
+    switch ((enum rtp_lock)s->lock) {
     case RTP_LOCK_PEER:
         return rtp_address_equal(from, &s->announced);
     case RTP_LOCK_HOST:

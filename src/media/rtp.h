@@ -156,16 +156,16 @@ enum rtp_admission {
 
 /* What each packet touches comes first. */
 struct rtp_source {
-    enum rtp_lock lock;
     uint32_t ssrc; /* of the last admitted packet */
     uint16_t seq;
+    uint8_t lock; /* enum rtp_lock */
     bool learned;
-    bool final;                   /* nothing more is learned until rtp_source_reset() */
     struct rtp_address announced; /* by signalling */
     struct rtp_address peer;      /* where we send; the announced one until one is learned */
-    uint32_t rival_run;
-    struct rtp_address rival; /* who seems to continue the stream from elsewhere */
+    bool final;                   /* nothing more is learned until rtp_source_reset() */
+    uint8_t rival_run;
     uint16_t rival_next;
+    struct rtp_address rival; /* who seems to continue the stream from elsewhere */
     int64_t learned_at_ns;
     uint64_t refused;
 };
