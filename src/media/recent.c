@@ -88,8 +88,10 @@ void recent_add_codes(struct recent *r, const uint8_t *codes, size_t n)
 void recent_soon(const struct recent *r, size_t n)
 {
     size_t each = bytes_each(r->law);
+    const uint8_t *at = r->memory + r->next * each;
 
-    cache_fetch_own(r->memory + r->next * each, n * each + CACHE_LINE_BYTES);
+    /* no line more than they lie in */
+    cache_fetch_own(at, n * each + (uintptr_t)at % CACHE_LINE_BYTES);
 }
 
 void recent_copy(const struct recent *r, size_t back, int16_t *out, size_t n)
