@@ -39,7 +39,7 @@ struct leg_format {
     bool continuous; /* silence is sent too (RTP) */
 };
 
-/* What each packet touches comes first. */
+/* What each packet touches is put end to end; the detector's network has more. */
 struct leg {
     _Alignas(64) struct actor *actor;
     const struct leg_ops *ops;
@@ -60,24 +60,28 @@ struct leg {
     int64_t early_ns; /* how much sooner than by that first packet's beginning the ends of others
                          came: at most 0; the least delayed packet tells the time best */
     int64_t late_ns;  /* how much later the end of the newest came, likewise */
-    struct recent recent;
-    struct vad vad;
-    struct leg_peers_msg peers;
-    uint32_t epoch;         /* of the reply in the playout */
-    struct playout playout; /* its last part is cold, and so is what follows */
     struct actor_id call;
+    uint64_t late_packets; /* left more than 5 ms after they were due */
+    uint32_t marked_epoch; /* of the reply that LEG_MARKED was sent for */
+    bool watched;          /* set by an actor whose peer is told what goes on: LEG_UP says so */
+    struct vad vad;        /* its last part is touched, and so are */
+    struct recent recent;
+    struct leg_peers_msg peers;          /* its first members */
+    uint32_t epoch;                      /* of the reply in the playout */
+    _Alignas(64) struct playout playout; /* its last part is cold, and so is what follows */
     struct address local;   /* set by an actor with a socket of its own: LEG_UP tells it */
-    bool watched;           /* set by an actor whose peer is told what goes on: LEG_UP says so */
-    uint32_t marked_epoch;  /* of the reply that LEG_MARKED was sent for */
-    uint64_t late_packets;  /* left more than 5 ms after they were due */
     struct resample listen; /* to the rate the recogniser wants */
 };
 
-_Static_assert(offsetof(struct leg, playout) % 64 == 0, "its hot part begins a cache line");
+_Static_assert(offsetof(struct leg, call) == 64, "one line");
+_Static_assert(offsetof(struct leg, vad.config.kind) % 64 == 0, "three lines begin");
+_Static_assert(offsetof(struct leg, peers.call_id) - offsetof(struct leg, vad.config.kind) <= 192,
+               "and hold what is touched of three members");
 
 /* The lines of it that each packet touches, for its actor's type. */
 #define LEG_HOT(type, leg)                                                                         \
-    (ACTOR_HOT(type, leg, leg.playout) | ACTOR_HOT(type, leg.playout, leg.playout.runs))
+    (ACTOR_HOT(type, leg, leg.call) | ACTOR_HOT(type, leg.vad.config.kind, leg.peers.call_id) |    \
+     ACTOR_HOT(type, leg.playout, leg.playout.runs))
 
 void leg_init(struct leg *leg, struct actor *a, const struct leg_ops *ops,
               const struct leg_format *format);

@@ -25,16 +25,17 @@ enum vad_kind {
 };
 
 struct vad_config {
-    enum vad_kind kind;
+    const struct vad_weights *weights; /* VAD_SILERO: of the same rate, */
+    struct vad_silero *network;        /* and memory for its state; both borrowed, */
+    struct vad_batch *batch; /* as this is, where full windows wait; NULL: each is judged at once */
+    uint16_t gate_db;        /* the network rests below floor plus this; 0: it never rests */
+    /* these are all that VAD_ENERGY looks at */
+    _Alignas(8) enum vad_kind kind;
     uint32_t rate_hz;    /* 8000 or 16000 */
     uint16_t confidence; /* per mille from which a window is voiced */
     uint16_t start_ms;   /* voiced for so long: speech starts; 0: with the first window */
     uint16_t stop_ms;    /* no voiced sample for so long: speech stops */
     uint16_t volume_min; /* per mille of -20..80 dB above one step: 400 is rms 10 */
-    uint16_t gate_db;    /* the network rests below floor plus this; 0: it never rests */
-    const struct vad_weights *weights; /* VAD_SILERO: of the same rate, */
-    struct vad_silero *network;        /* and memory for its state; both borrowed, */
-    struct vad_batch *batch; /* as this is, where full windows wait; NULL: each is judged at once */
 };
 
 /* Those of the systems that this replaces. */
@@ -58,23 +59,25 @@ struct vad_result {
     int64_t last_sample;  /* and the one after the last voiced one so far */
 };
 
+/* What VAD_ENERGY touches comes last, from config.kind on. */
 struct vad {
+    struct vad_energy hiss; /* of a quarter of the second difference; with VAD_SILERO alone */
+    int16_t before[2];      /* the last two samples, the older first */
+    uint16_t hiss_margin;   /* of the last block */
+    uint16_t hiss_before[VAD_HISS_BLOCKS]; /* levels of the last blocks, the newest first */
+    uint32_t windows_run, windows_skipped; /* of the network, for metrics */
     struct vad_config config;
     struct vad_result now;
     struct vad_energy energy;
-    struct vad_energy hiss; /* of a quarter of the second difference; with VAD_SILERO alone */
-    int16_t before[2];      /* the last two samples, the older first */
-    int64_t at;             /* number of the next sample */
+    int64_t at;                        /* number of the next sample */
     int64_t active_first, active_last; /* the last stretch that was loud, as first and after-last */
     int64_t run_first;                 /* where the voiced run that may become speech began */
     uint32_t run;                      /* samples of it, less what was unvoiced in it */
     bool spoken;                       /* somebody did, and may go on */
     bool over;                         /* the owner knows that the voice is: see vad_over() */
     uint16_t over_ms;
-    uint32_t windows_run, windows_skipped; /* of the network, for metrics */
-    uint16_t window_level, window_margin;  /* most in the window so far */
-    uint16_t margin_before, hiss_margin;   /* of the last block */
-    uint16_t hiss_before[VAD_HISS_BLOCKS]; /* levels of the last blocks, the newest first */
+    uint16_t window_level, window_margin; /* most in the window so far */
+    uint16_t margin_before;               /* of the last block */
     uint16_t peak;     /* level of the loudest block of the voice, falling when there is none */
     uint8_t gate_hold; /* windows that the gate stays open */
     bool waits;        /* the last window is in the batch: vad_settle() is owed */
