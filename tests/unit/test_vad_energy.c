@@ -119,6 +119,30 @@ static void frames_of_any_length_give_the_same(void **state)
     assert_memory_equal(&whole, &cut, sizeof whole);
 }
 
+/* Of any number of samples, from any place on, the largest ones among them. */
+static void both_paths_square_the_same(void **state)
+{
+    struct rand r = {.state = 5};
+
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < 200; i++)
+            pcm[i] = round ? INT16_MIN : (int16_t)rand_u64(&r);
+        for (size_t n = 0; n < 80; n++) {
+            struct vad_energy fast, plain;
+            bool done;
+
+            vad_energy_init(&fast, 8000);
+            plain = fast;
+            plain.fast = false;
+            vad_energy_feed(&fast, pcm + n % 17, n, &done);
+            vad_energy_feed(&plain, pcm + n % 17, n, &done);
+            assert_int_equal(fast.squares, plain.squares);
+            assert_true(n == 0 || plain.squares > 0);
+        }
+    }
+}
+
 static uint64_t sum_of_decisions(bool fast)
 {
     struct vad_energy e;
@@ -151,6 +175,7 @@ int main(void)
         cmocka_unit_test(loudness_above_the_floor_is_probability),
         cmocka_unit_test(loud_noise_is_floor_after_two_seconds_and_quiet_at_once),
         cmocka_unit_test(frames_of_any_length_give_the_same),
+        cmocka_unit_test(both_paths_square_the_same),
         cmocka_unit_test(decisions_are_the_same_everywhere),
     };
 
