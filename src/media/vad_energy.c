@@ -114,7 +114,11 @@ static void finish_block(struct vad_energy *e)
     smooth = before > e->level ? before : e->level;
     if (smooth < e->least[e->part])
         e->least[e->part] = smooth;
-    e->floor = least_of_all(e);
+    /* within a part the least can only fall */
+    if (e->part_blocks == 0)
+        e->floor = least_of_all(e);
+    else if (smooth < e->floor)
+        e->floor = smooth > VAD_FLOOR_LEAST ? smooth : VAD_FLOOR_LEAST;
     if (++e->part_blocks == VAD_PART_BLOCKS)
         next_part(e);
 }
