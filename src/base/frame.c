@@ -1,19 +1,10 @@
 #include "base/frame.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #include "base/cache.h"
 #include "base/pages.h"
 #include "base/poison.h"
-
-struct frame_pool {
-    struct frame *frames; /* frames[0] is never handed out: its number means none */
-    frame_ref *free;      /* a stack: the frame put last is the warmest */
-    uint32_t free_count;
-    uint32_t count;
-    uint64_t refused;
-};
 
 struct frame_pool *frame_pool_new(uint32_t count)
 {
@@ -57,14 +48,6 @@ frame_ref frame_get(struct frame_pool *pool)
     memset(f, 0, offsetof(struct frame, data));
     f->refs = 1;
     return ref;
-}
-
-struct frame *frame_at(struct frame_pool *pool, frame_ref ref)
-{
-    assert(ref != FRAME_NONE && ref <= pool->count);
-    struct frame *f = &pool->frames[ref];
-    assert(f->refs > 0);
-    return f;
 }
 
 void frame_soon(const struct frame_pool *pool, frame_ref ref, size_t bytes)

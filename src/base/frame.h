@@ -7,6 +7,7 @@
 #ifndef BASE_FRAME_H
 #define BASE_FRAME_H
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,7 +33,14 @@ struct frame {
 
 _Static_assert(sizeof(struct frame) == 1024, "a frame is one kilobyte");
 
-struct frame_pool;
+/* For frame_at() alone, which is asked ten times per packet. */
+struct frame_pool {
+    struct frame *frames; /* frames[0] is never handed out: its number means none */
+    frame_ref *free;      /* a stack: the frame put last is the warmest */
+    uint32_t free_count;
+    uint32_t count;
+    uint64_t refused;
+};
 
 /* Boot. `count` is a named sum of its holders. Aborts without memory. */
 struct frame_pool *frame_pool_new(uint32_t count);
@@ -42,7 +50,13 @@ void frame_pool_free(struct frame_pool **pool);
 /* A frame with one reference, its header zeroed, or FRAME_NONE when the pool is empty (counted). */
 frame_ref frame_get(struct frame_pool *pool);
 /* The frame behind a live reference; a dead one is a wrong runtime and asserts. */
-struct frame *frame_at(struct frame_pool *pool, frame_ref ref);
+static inline struct frame *frame_at(struct frame_pool *pool, frame_ref ref)
+{
+    assert(ref != FRAME_NONE && ref <= pool->count);
+    struct frame *f = &pool->frames[ref];
+    assert(f->refs > 0);
+    return f;
+}
 /* Fetches its header and so many bytes of it; any reference, a dead one too. */
 void frame_soon(const struct frame_pool *pool, frame_ref ref, size_t bytes);
 frame_ref frame_keep(struct frame_pool *pool, frame_ref ref);
