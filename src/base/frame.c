@@ -50,9 +50,10 @@ frame_ref frame_get(struct frame_pool *pool)
     return ref;
 }
 
-void frame_soon(const struct frame_pool *pool, frame_ref ref, size_t bytes)
+void frame_soon(const struct frame_pool *pool, frame_ref ref, size_t from, size_t bytes)
 {
-    cache_fetch(&pool->frames[ref], offsetof(struct frame, data) + bytes);
+    cache_fetch_line(&pool->frames[ref]);
+    cache_fetch(pool->frames[ref].data + from, bytes);
 }
 
 frame_ref frame_keep(struct frame_pool *pool, frame_ref ref)

@@ -57,8 +57,8 @@ static inline struct frame *frame_at(struct frame_pool *pool, frame_ref ref)
     assert(f->refs > 0);
     return f;
 }
-/* Fetches its header and so many bytes of it; any reference, a dead one too. */
-void frame_soon(const struct frame_pool *pool, frame_ref ref, size_t bytes);
+/* Fetches its header and so many bytes of it from one on; any reference, a dead one too. */
+void frame_soon(const struct frame_pool *pool, frame_ref ref, size_t from, size_t bytes);
 frame_ref frame_keep(struct frame_pool *pool, frame_ref ref);
 /* Drops one reference; the last one also puts the rest of its chain. Accepts FRAME_NONE; *ref
  * becomes FRAME_NONE. */

@@ -320,8 +320,10 @@ int playout_push(struct playout *p, frame_ref ref)
     if (!piece)
         return -ENOBUFS;
     f->sample = p->pushed;
-    if (p->entry_sent == p->entry_tail)
+    if (p->entry_sent == p->entry_tail) {
         p->next = ref;
+        p->next_from = 0;
+    }
     if (p->entry_head == p->entry_tail)
         p->oldest = ref;
     p->entries[p->entry_tail++ % PLAYOUT_ENTRIES_MAX] = ref;
@@ -369,6 +371,7 @@ static void speech_copy(struct playout *p, int16_t *out, uint32_t samples)
         samples -= part;
         p->sent += part;
         p->entry_sent += whole;
+        p->next_from = whole ? 0 : (offset + part) * (uint32_t)sizeof(*out);
     }
     p->next = p->entry_sent == p->entry_tail ? FRAME_NONE
                                              : p->entries[p->entry_sent % PLAYOUT_ENTRIES_MAX];
@@ -377,10 +380,10 @@ static void speech_copy(struct playout *p, int16_t *out, uint32_t samples)
 void playout_soon(const struct playout *p)
 {
     if (p->next != FRAME_NONE && !p->held)
-        frame_soon(p->pool, p->next, p->config.packet_samples * sizeof(int16_t));
+        frame_soon(p->pool, p->next, p->next_from, p->config.packet_samples * sizeof(int16_t));
     if (p->oldest == FRAME_NONE)
         return;
-    frame_soon(p->pool, p->oldest, 0);
+    frame_soon(p->pool, p->oldest, 0, 0);
     cache_fetch_line(&p->entries[p->entry_sent % PLAYOUT_ENTRIES_MAX]);
     cache_fetch_line(&p->pieces[p->piece_head % PLAYOUT_PIECES_MAX]);
 }

@@ -67,6 +67,7 @@ struct playout {
     bool reply_open;         /* more audio of this reply will be pushed */
     bool speaking;           /* the last packet carried speech */
     bool begun;              /* a packet left */
+    uint32_t next_from;      /* bytes of `next`, below, that have left */
     struct frame_pool *pool; /* borrowed, the shard's */
     int64_t clock;           /* first sample of the next packet, */
     int64_t due_ns;          /* and when it is due */
