@@ -20,11 +20,12 @@
 #include "media/reorder.h"
 #include "media/rtcp.h"
 #include "media/rtp.h"
+#include "net/port_walk.h"
 
 #define RATE_HZ         8000
 #define SAMPLES_PER_MS  (RATE_HZ / 1000)
 #define PT_EVENT        101 /* telephone-event/8000 of a static peer */
-#define PORT_TRIES_MAX  64  /* ports tried before the call is refused */
+#define PORT_TRIES_MAX  256 /* ports tried before the call is refused */
 #define WINDOW_PACKETS  3   /* a missing packet is waited for so long, */
 #define WINDOW_NS       MS(60)
 #define FILL_MS_MAX     200         /* a longer gap is left to the leg's clock, but for its start */
@@ -552,12 +553,12 @@ static int bind_port(struct leg_rtp *l)
 
     if (pairs == 0 || address_parse(slice_str(config->rtp_bind.host), false, &local))
         return -EINVAL;
-    uint32_t at = rand_below(shard_rand(l->actor.shard), pairs);
-    uint32_t tries = pairs < PORT_TRIES_MAX ? pairs : PORT_TRIES_MAX;
-    for (; tries && err == -EADDRINUSE; tries--, at = (at + 1) % pairs) {
-        local.port = (uint16_t)(first + 2 * at);
+    struct port_walk walk =
+        port_walk_begin(pairs, rand_below(shard_rand(l->actor.shard), pairs), PORT_TRIES_MAX);
+    do {
+        local.port = (uint16_t)(first + 2 * walk.at);
         err = actor_udp_open(&l->actor, &local, &l->socket, &l->leg.local);
-    }
+    } while (err == -EADDRINUSE && port_walk_next(&walk));
     return err;
 }
 
