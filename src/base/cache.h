@@ -12,8 +12,7 @@
 static inline void cache_fetch_line(const void *at)
 {
     __builtin_prefetch(at);
-    __asm__ volatile(
-        ""); /* or GCC takes a function that does nothing else for one without effect */
+    __asm__ volatile(""); /* or GCC leaves out a function that does nothing else */
 }
 
 /* The lines of `bytes` from `at` on, the last one perhaps but for its end. Any address. */

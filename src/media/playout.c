@@ -123,7 +123,7 @@ static int64_t heard_by_time(struct playout *p, int64_t now_ns)
 /* A mark that is still out says that its piece has not been heard to its end. */
 static int64_t marks_ceiling(struct playout *p, int64_t now_ns)
 {
-    for (uint32_t i = p->piece_head; i != p->piece_tail && p->marks_made; i++) {
+    for (uint32_t i = p->piece_head; p->marks_made && i != p->piece_tail; i++) {
         const struct playout_piece *piece = piece_at(p, i);
         int64_t patience_ns = p->latency_ns + MS(PLAYOUT_MARK_WAIT_MS);
         if (piece->mark && !piece->echoed && now_ns < piece->mark_due_ns + patience_ns)

@@ -97,7 +97,6 @@ struct ring {
     uint32_t tick;                     /* counts them */
     struct asked_list beats[IO_BEATS]; /* who is asked in the ticks of each, */
     struct asked_list later[2];        /* and who in the next tick; the other is gone through */
-    uint32_t asked;                    /* sockets in `beats` */
 
     struct msghdr named; /* the shape of what multishot recvmsg fills in */
     uint32_t scratch_used;
@@ -109,6 +108,8 @@ struct ring {
     struct open_node opens[OPENS_MAX + 1];
     uint8_t drain_bytes[IO_BUFFER_BYTES];
 };
+
+#define NUMBER_MASK UINT32_MAX /* of user_data: the number */
 
 static inline uint64_t ring_data(enum ring_op op, uint32_t number)
 {
@@ -122,6 +123,8 @@ struct io_uring_sqe *ring_sqe(struct ring *r);
 void ring_aim(struct ring *r, struct slot *s, struct io_uring_sqe *sqe, enum ring_op op);
 /* The same with a user_data of its own, and not counted. */
 void ring_aim_at(struct ring *r, struct slot *s, struct io_uring_sqe *sqe, uint64_t data);
+/* Gives the kernel what is queued, from the first wait on. */
+void ring_submit(struct ring *r);
 /* After an enter: what had to stay as it was until the kernel took it is free. */
 void ring_submitted(struct ring *r);
 /* Memory that stays as it is until the next submission, or NULL. */

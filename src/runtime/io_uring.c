@@ -16,7 +16,6 @@
 #include "base/pages.h"
 #include "runtime/io_ring.h"
 
-#define NUMBER_MASK UINT32_MAX
 #define SOON_NEAR   2    /* events ahead of which the owner's memory is fetched, */
 #define SOON_FAR    6    /* and the slot's */
 #define FREE_ROUNDS 2000 /* of 1 ms, for what is in flight when the backend ends */
@@ -382,8 +381,7 @@ static void uring_submit(struct io *io)
     struct ring *r = (struct ring *)io;
 
     prepare(r);
-    io_uring_submit(&r->ring); /* what it does not take stays in the queue */
-    ring_submitted(r);
+    ring_submit(r);
 }
 
 static void enter(struct ring *r, int64_t timeout_ns, bool tick)
@@ -440,10 +438,8 @@ static void uring_wait(struct io *io, int64_t timeout_ns, bool tick)
     enter(r, timeout_ns, tick);
     if (r->core.woken)
         r->core.woken(r->core.context);
-    if (io_uring_sq_ready(&r->ring)) { /* who is asked answers at once, into this delivery */
-        io_uring_submit(&r->ring);
-        ring_submitted(r);
-    }
+    if (io_uring_sq_ready(&r->ring))
+        ring_submit(r); /* who is asked answers at once, into this delivery */
     /* What completes during the delivery belongs to the next wait. */
     count = io_uring_cq_ready(&r->ring);
     for (unsigned i = 0; i < count; i++) {

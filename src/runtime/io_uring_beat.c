@@ -29,7 +29,6 @@
 #define SERIAL_SHIFT 32
 #define SERIAL_MASK  0x7FFFFFu
 #define ONCE_MORE    (UINT64_C(1) << 55) /* nothing is expected: a vain one tells nothing */
-#define NUMBER_MASK  UINT32_MAX
 
 static int list_new(struct asked_list *list, uint32_t most)
 {
@@ -99,34 +98,43 @@ static void beat_lost(struct ring *r, struct slot *s)
     slot_todo(&r->core, s);
 }
 
-static struct asked_list *list_of(struct ring *r, const struct slot *s)
+static void list_add(struct ring *r, struct slot *s)
 {
-    return &r->beats[s->beat];
+    struct asked_list *list = &r->beats[s->beat];
+
+    s->beat_at = list->count;
+    list->at[list->count++] = (struct asked){slot_number(&r->core, s), s->serial};
+}
+
+static void list_remove(struct ring *r, struct slot *s)
+{
+    struct asked_list *list = &r->beats[s->beat];
+    struct asked last = list->at[--list->count];
+
+    list->at[s->beat_at] = last;
+    r->core.slots[last.number].beat_at = s->beat_at;
+}
+
+static uint8_t beat_after(uint8_t beat)
+{
+    return (uint8_t)((beat + 1) % IO_BEATS);
 }
 
 void beat_join(struct ring *r, struct slot *s)
 {
     if (s->beat_flag) /* at the later of two ticks all of its packets are there */
-        s->beat = (uint8_t)((s->beat + 1) % IO_BEATS);
+        s->beat = beat_after(s->beat);
     s->beat_flag = false;
     s->beat_miss = s->beat_late = 0;
     s->receiving = RECEIVE_ASKED;
-    struct asked_list *list = list_of(r, s);
-    s->beat_at = list->count;
-    list->at[list->count++] = (struct asked){slot_number(&r->core, s), s->serial};
-    r->asked++;
+    list_add(r, s);
 }
 
 void beat_leave(struct ring *r, struct slot *s)
 {
-    struct asked_list *list = list_of(r, s);
-    struct asked last = list->at[--list->count];
-
-    list->at[s->beat_at] = last;
-    r->core.slots[last.number].beat_at = s->beat_at;
+    list_remove(r, s);
     s->receiving = RECEIVE_OFF;
     s->beats = 0;
-    r->asked--;
 }
 
 /* Where there is no room, its own beat comes again soon enough. */
@@ -193,7 +201,12 @@ void uring_beat(struct io *io, uint32_t beat)
 
 uint32_t uring_asked_count(const struct io *io)
 {
-    return ((const struct ring *)io)->asked;
+    const struct ring *r = (const struct ring *)io;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < IO_BEATS; i++)
+        count += r->beats[i].count;
+    return count;
 }
 
 /* ---- answers ---- */
@@ -208,12 +221,10 @@ static void missed(struct ring *r, struct slot *s)
 
 static void move_on(struct ring *r, struct slot *s)
 {
-    uint16_t beats = s->beats;
-
-    beat_leave(r, s);
-    s->beats = beats;
-    s->beat_flag = true;
-    beat_join(r, s);
+    list_remove(r, s);
+    s->beat = beat_after(s->beat);
+    s->beat_late = 0;
+    list_add(r, s);
 }
 
 /* What it was asked for; a packet of another length is perhaps not the one of this beat. */

@@ -13,7 +13,6 @@ static uint64_t sqe_taken(const struct ring *r)
     return r->sqe_count - io_uring_sq_ready(&r->ring);
 }
 
-/* What had to stay as it was until the kernel took it is free now. */
 void ring_submitted(struct ring *r)
 {
     uint64_t taken = sqe_taken(r);
@@ -27,7 +26,7 @@ void ring_submitted(struct ring *r)
         r->scratch_used = 0;
 }
 
-static void submit(struct ring *r)
+void ring_submit(struct ring *r)
 {
     if (!r->attached)
         return;
@@ -40,7 +39,7 @@ struct io_uring_sqe *ring_sqe(struct ring *r)
     struct io_uring_sqe *sqe = io_uring_get_sqe(&r->ring);
 
     if (!sqe) {
-        submit(r);
+        ring_submit(r);
         sqe = io_uring_get_sqe(&r->ring);
     }
     if (sqe)
@@ -51,7 +50,7 @@ struct io_uring_sqe *ring_sqe(struct ring *r)
 struct scratch *ring_scratch(struct ring *r)
 {
     if (r->scratch_used == SCRATCH_MAX)
-        submit(r);
+        ring_submit(r);
     return r->scratch_used < SCRATCH_MAX ? &r->scratch[r->scratch_used++] : NULL;
 }
 
@@ -131,18 +130,17 @@ void receive_want(struct ring *r, struct slot *s, enum receive_state wanted)
 
     if (is == wanted || is == RECEIVE_ENDING)
         return;
-    if (is == RECEIVE_ASKED) {
-        beat_leave(r, s);
-        is = RECEIVE_OFF;
-    }
-    if (is == RECEIVE_OFF && wanted == RECEIVE_ASKED)
-        beat_join(r, s);
-    else if (is == RECEIVE_OFF && wanted != RECEIVE_OFF)
-        receive_begin(r, s, wanted);
-    else if (is == RECEIVE_OFF)
+    if (is == RECEIVE_PLAIN || is == RECEIVE_NAMED) {
+        if (ring_cancel(r, s, is == RECEIVE_NAMED ? OP_NAMED : OP_RECEIVE))
+            s->receiving = RECEIVE_ENDING;
         return;
-    else if (ring_cancel(r, s, is == RECEIVE_NAMED ? OP_NAMED : OP_RECEIVE))
-        s->receiving = RECEIVE_ENDING;
+    }
+    if (is == RECEIVE_ASKED)
+        beat_leave(r, s);
+    if (wanted == RECEIVE_ASKED)
+        beat_join(r, s);
+    else if (wanted != RECEIVE_OFF)
+        receive_begin(r, s, wanted);
 }
 
 /* ---- the end of a slot ---- */

@@ -76,13 +76,15 @@ static void look_at_clock(struct shard *shard)
  * that points to. */
 static void fetch_queued(const struct shard *shard)
 {
+    if (shard->queue_count == 0)
+        return;
     if (shard->queue_count > FETCH_AHEAD) {
         uint32_t later = (shard->queue_head + FETCH_AHEAD) % LOCAL_QUEUE_MAX;
         shard_fetch(shard, shard->queue[later].to.slot);
     }
     uint32_t slot = shard->queue[shard->queue_head].to.slot;
     size_t beyond = shard->slabs[shard->kinds[slot]].type->hot_beyond;
-    if (shard->queue_count && beyond) {
+    if (beyond) {
         const uint8_t *a = (const uint8_t *)shard_actor_in(shard, slot);
         cache_fetch_line(*(void *const *)(const void *)(a + beyond));
     }
