@@ -202,11 +202,8 @@ static void a_burst_is_heard_whole(void **state)
     for (int i = 0; i < 4; i++)
         speak(p);
     for (; rounds < 40 && p->w->len < p->count; rounds++) {
-        tick(p);
-        tick(p);
-        tick(p);
-        tick(p);
-        tick(p);
+        for (int i = 0; i < 5; i++)
+            tick(p);
         if (p->w->len == p->count)
             break;
         ticks_before(p, BEAT);

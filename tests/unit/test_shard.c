@@ -507,18 +507,44 @@ static const struct lane_program echo = {.name = "echo",
                                          .run = echo_run,
                                          .close = echo_close};
 
+/* A shard with one worker of that program, and an actor that asks it. */
+struct stage {
+    struct mesh *mesh;
+    struct shard *shard; /* of 64 frames */
+    struct lane_worker *w;
+    struct node *n;
+};
+
+static struct stage stage_set(void)
+{
+    static const struct lane_program *const programs[] = {&echo};
+    struct lane_map map = {.first_host = {[LANE_SPEECH] = 1}, .workers = {[LANE_SPEECH] = 1}};
+    struct stage stage = {.mesh = mesh_new(2)};
+
+    mesh_pair(stage.mesh, 0, 1, 65536, false);
+    stage.shard = make_shard(0, stage.mesh);
+    stage.w = lane_worker_new(stage.mesh, 1, LANE_SPEECH, programs);
+    stage.n = make_node(stage.shard, NULL, "n");
+    lane_map_set(stage.shard, &map);
+    return stage;
+}
+
+static void stage_strike(struct stage *stage)
+{
+    actor_stop(stage->shard, stage->n->actor.id, REASON_NONE);
+    end_shard(&stage->shard); /* every ledger must be zero: the session is closed */
+    lane_worker_free(&stage->w, NULL);
+    mesh_free(&stage->mesh);
+}
+
 static void lanes_answer_and_cancel(void **state)
 {
-    const struct lane_program *const programs[] = {&echo};
-    struct mesh *mesh = mesh_new(2);
-    mesh_pair(mesh, 0, 1, 65536, false);
-    struct shard *shard = make_shard(0, mesh);
-    struct lane_map map = {.first_host = {[LANE_SPEECH] = 1}, .workers = {[LANE_SPEECH] = 1}};
-    struct lane_worker *w = lane_worker_new(mesh, 1, LANE_SPEECH, programs);
-    struct node *n = make_node(shard, NULL, "n");
+    struct stage stage = stage_set();
+    struct shard *shard = stage.shard;
+    struct lane_worker *w = stage.w;
+    struct node *n = stage.n;
 
     (void)state;
-    lane_map_set(shard, &map);
     actor_send_body(&n->actor, n->actor.id, MSG_ASK_LANE, IF_FULL_DROP, FRAME_NONE, NULL, 0);
     shard_turn(shard);
     assert_true(lane_worker_step(w)); /* open */
@@ -533,33 +559,27 @@ static void lanes_answer_and_cancel(void **state)
     assert_string_equal(n->heard, "hello world");
     assert_int_equal(n->lane_err, -ECANCELED);
     assert_int_equal(n->actor.ledger.sessions, 1);
-    actor_stop(shard, n->actor.id, REASON_NONE); /* closes the session: its ledger must be zero */
-    end_shard(&shard);
-    lane_worker_free(&w, NULL);
-    mesh_free(&mesh);
+    stage_strike(&stage);
 }
 
 /* The second part of a job finds no room: what comes next is not taken for its rest. */
 static void a_job_cut_short_leaves_nothing_behind(void **state)
 {
-    const struct lane_program *const programs[] = {&echo};
-    struct mesh *mesh = mesh_new(2);
-    mesh_pair(mesh, 0, 1, 65536, false);
-    struct shard *shard = make_shard(0, mesh); /* of 64 frames: 5 a part */
-    struct lane_map map = {.first_host = {[LANE_SPEECH] = 1}, .workers = {[LANE_SPEECH] = 1}};
-    struct lane_worker *w = lane_worker_new(mesh, 1, LANE_SPEECH, programs);
-    struct node *n = make_node(shard, NULL, "n");
+    struct stage stage = stage_set();
+    struct shard *shard = stage.shard;
+    struct lane_worker *w = stage.w;
+    struct node *n = stage.n;
     static uint8_t job[LANE_PART_BYTES * 2];
     frame_ref taken[64];
     size_t count = 0;
 
     (void)state;
     memset(job, 'j', sizeof(job));
-    lane_map_set(shard, &map);
     assert_int_equal(lane_open(&n->actor, LANE_SPEECH, 0, "hello", 5, &n->session), 0);
     while (count < 59)
         taken[count++] = frame_get(shard_pool(shard));
-    /* The ring fills; then a part has to wait in its frames, and the next one finds none. */
+    /* 5 frames a part. The ring fills; then a part has to wait in its frames, and the next one
+     * finds none. */
     int err = 0, jobs = 0;
     while ((err = lane_run(&n->actor, &n->session, 1, 1, slice_of(job, sizeof(job)))) == 0)
         jobs++;
@@ -579,26 +599,19 @@ static void a_job_cut_short_leaves_nothing_behind(void **state)
     }
     assert_string_equal(n->heard, "hello world");
     assert_true(jobs > 0);
-    actor_stop(shard, n->actor.id, REASON_NONE);
-    end_shard(&shard);
-    lane_worker_free(&w, NULL);
-    mesh_free(&mesh);
+    stage_strike(&stage);
 }
 
 /* Many sessions end while the lane is behind: the worker hears of each all the same. */
 static void a_close_that_finds_no_room_is_told_later(void **state)
 {
-    const struct lane_program *const programs[] = {&echo};
-    struct mesh *mesh = mesh_new(2);
-    mesh_pair(mesh, 0, 1, 65536, false);
-    struct shard *shard = make_shard(0, mesh);
-    struct lane_map map = {.first_host = {[LANE_SPEECH] = 1}, .workers = {[LANE_SPEECH] = 1}};
-    struct lane_worker *w = lane_worker_new(mesh, 1, LANE_SPEECH, programs);
-    struct node *n = make_node(shard, NULL, "n");
+    struct stage stage = stage_set();
+    struct shard *shard = stage.shard;
+    struct lane_worker *w = stage.w;
+    struct node *n = stage.n;
     struct lane_session sessions[2 * OUTBOX_MAX];
 
     (void)state;
-    lane_map_set(shard, &map);
     echoes_closed = 0;
     for (size_t i = 0; i < ARRAY_LEN(sessions); i++)
         assert_int_equal(lane_open(&n->actor, LANE_SPEECH, 0, "hello", 5, &sessions[i]), 0);
@@ -612,10 +625,7 @@ static void a_close_that_finds_no_room_is_told_later(void **state)
     while (lane_worker_step(w))
         shard_turn(shard);
     assert_int_equal(echoes_closed, ARRAY_LEN(sessions));
-    actor_stop(shard, n->actor.id, REASON_NONE);
-    end_shard(&shard);
-    lane_worker_free(&w, NULL);
-    mesh_free(&mesh);
+    stage_strike(&stage);
 }
 
 static void count_wake(void *context)

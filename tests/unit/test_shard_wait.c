@@ -109,8 +109,9 @@ static struct actor *make_leg(struct actor *parent)
     return a;
 }
 
-/* How many of its rounds a shard waits out that has so many legs, and how long at most. */
-static uint32_t whole_rounds(uint32_t legs)
+/* How many of its rounds a shard waits out that has so many legs, and how long at most. `round`, or
+ * NULL, happens in each. */
+static uint32_t whole_rounds(uint32_t legs, void (*round)(void))
 {
     struct shard_type types[] = {{&leg_type, legs + 1}};
     struct shard_setup setup = {.clock = {.now_ns = now_ns, .wall_ms = now_ns},
@@ -118,8 +119,6 @@ static uint32_t whole_rounds(uint32_t legs)
                                 .types = types,
                                 .type_count = 1,
                                 .io_new = idle_new};
-
-    void (*round)(void) = idle.round;
 
     memset(&idle, 0, sizeof(idle));
     idle.round = round;
@@ -139,11 +138,11 @@ static uint32_t whole_rounds(uint32_t legs)
 static void waits_as_long_as_its_legs_are_many(void **state)
 {
     (void)state;
-    assert_int_equal(whole_rounds(2), 0);
+    assert_int_equal(whole_rounds(2, NULL), 0);
     assert_in_range(idle.longest_ns, 1, MS(1));
-    assert_true(whole_rounds(20) >= ROUNDS);
+    assert_true(whole_rounds(20, NULL) >= ROUNDS);
     assert_in_range(idle.longest_ns, 1, MS(1));
-    assert_true(whole_rounds(600) >= ROUNDS);
+    assert_true(whole_rounds(600, NULL) >= ROUNDS);
     assert_in_range(idle.longest_ns, MS(1) + 1, MS(2));
 }
 
@@ -165,20 +164,17 @@ static void leave_but_few(void)
 static void tells_beats_while_legs_are_many(void **state)
 {
     (void)state;
-    whole_rounds(20);
+    whole_rounds(20, NULL);
     assert_int_equal(idle.beats, 0);
-    whole_rounds(600);
+    whole_rounds(600, NULL);
     assert_int_equal(idle.beats, (ROUNDS + 1) / 2); /* a round is half a tick here */
     assert_true(idle.beats_in_turn);
-    idle.round = stand_still;
-    whole_rounds(600);
+    whole_rounds(600, stand_still);
     assert_in_range(idle.beats, 7, 9);
     assert_true(idle.beats_in_turn);
-    idle.round = leave_but_few;
-    whole_rounds(600);
+    whole_rounds(600, leave_but_few);
     assert_int_equal(idle.beats, 2);
     assert_int_equal(idle.beat_last, IO_NO_BEAT);
-    idle.round = NULL;
 }
 
 int main(void)
